@@ -1,0 +1,25 @@
+"""Fixtures that every suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    """The folder of public traces; its absence skips the test with the reason."""
+    folder = Path(os.environ.get("TOKENTIDE_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no public traces at {folder.name}/: set TOKENTIDE_PUBLIC_DATA to their folder")
+    return folder
