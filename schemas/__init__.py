@@ -1,1 +1,1 @@
-""""""
+"""The contract: events, windows, incidents and dead letters, and the schemas derived from them."""

@@ -1,1 +1,1 @@
-""""""
+"""Where the worker writes: ClickHouse and Kafka, with retries by error code."""

@@ -1,1 +1,1 @@
-""""""
+"""Migrations, views and the runner that applies them."""

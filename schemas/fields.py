@@ -1,0 +1,149 @@
+"""The value types of the contract: each is a pydantic annotation with a `Kind` that columns derive from.
+
+JSON knows one kind of number and producers are written in many languages, so `10.0` is a whole number
+here; text such as `"10"` and booleans are not numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictStr, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from tokentide.schemas import limits
+from tokentide.schemas.timestamps import parse_timestamp
+
+ColumnKind = Literal[
+    "text",  # identifiers and names; "" is absence
+    "id",  # text that is nearly unique per event
+    "count",  # whole number, 0 or more
+    "ms",  # milliseconds, 0 or more
+    "fraction",  # 0 … 1
+    "number",  # any finite number
+    "money",  # USD, exact to 12 decimals
+    "flag",
+    "timestamp",  # microseconds since 1970 UTC
+    "texts",  # list of text
+    "labels",  # text → text
+    "content",  # a prompt or an answer: text, or messages
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What kind of column a field becomes; `limit` is the longest text or the largest number allowed."""
+
+    column: ColumnKind
+    limit: float | None = None
+
+
+MONEY_STEP: Final = Decimal("1e-12")
+"""A picodollar: the unit in which all money is exact."""
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, float):
+        _finite(value)
+        if value.is_integer():
+            return int(value)
+    return value
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("not_finite", "is not a finite number; leave the field out if unknown")
+    return value
+
+
+def _timestamp(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise PydanticCustomError("timestamp_type", "must be RFC 3339 text or a number since 1970")
+    try:
+        return parse_timestamp(value)
+    except ValueError as error:
+        reason = str(error) if not isinstance(value, str) or "RFC" in str(error) else "no such date or time"
+        raise PydanticCustomError("timestamp_value", "{reason}", {"reason": reason}) from None
+
+
+def _money(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise PydanticCustomError("money_type", "must be a number of USD or its decimal text")
+    _finite(value)
+    try:
+        amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        raise PydanticCustomError("money_value", "is no decimal number") from None
+    if not amount.is_finite() or not 0 <= amount <= limits.MAX_COST_USD:
+        raise PydanticCustomError("money_range", "must be 0 … {limit} USD", {"limit": limits.MAX_COST_USD})
+    return amount.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
+
+
+Text = Annotated[StrictStr, Field(max_length=limits.MAX_TEXT), Kind("text", limits.MAX_TEXT)]
+RequiredText = Annotated[
+    StrictStr, Field(min_length=1, max_length=limits.MAX_TEXT), Kind("text", limits.MAX_TEXT)
+]
+Id = Annotated[StrictStr, Field(max_length=limits.MAX_TEXT), Kind("id", limits.MAX_TEXT)]
+RequiredId = Annotated[
+    StrictStr, Field(min_length=1, max_length=limits.MAX_TEXT), Kind("id", limits.MAX_TEXT)
+]
+Flag = Annotated[StrictBool, Kind("flag")]
+Count = Annotated[
+    int,
+    Field(strict=True, ge=0, le=limits.MAX_COUNT),
+    BeforeValidator(_whole),
+    Kind("count", limits.MAX_COUNT),
+]
+HttpStatus = Annotated[int, Field(strict=True, ge=100, le=599), BeforeValidator(_whole), Kind("count", 599)]
+Bytes = Annotated[
+    int,
+    Field(strict=True, ge=0, le=limits.MAX_BYTES),
+    BeforeValidator(_whole),
+    Kind("count", limits.MAX_BYTES),
+]
+Ordinal = Annotated[
+    int,
+    Field(strict=True, ge=1, le=limits.MAX_COUNT),
+    BeforeValidator(_whole),
+    Kind("count", limits.MAX_COUNT),
+]
+Milliseconds = Annotated[
+    StrictFloat,
+    Field(ge=0, le=limits.MAX_DURATION_MS),
+    BeforeValidator(_finite),
+    Kind("ms", limits.MAX_DURATION_MS),
+]
+Fraction = Annotated[StrictFloat, Field(ge=0, le=1), BeforeValidator(_finite), Kind("fraction", 1)]
+Number = Annotated[StrictFloat, BeforeValidator(_finite), Kind("number")]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_money),
+    Kind("money", limits.MAX_COST_USD),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": limits.MAX_COST_USD},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
+            ]
+        }
+    ),
+]
+Timestamp = Annotated[
+    int,
+    BeforeValidator(_timestamp),
+    Kind("timestamp"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1e14},
+            ]
+        }
+    ),
+]
+Texts = Annotated[list[Text], Field(max_length=limits.MAX_LIST), Kind("texts", limits.MAX_TEXT)]
+LabelKey = Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_LABEL_KEY)]
+Labels = Annotated[dict[LabelKey, Text], Field(max_length=limits.MAX_LABELS), Kind("labels", limits.MAX_TEXT)]
