@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from types import UnionType
-from typing import Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -30,6 +31,7 @@ class Setting(NamedTuple):
     choices: tuple[str, ...]
     """The allowed words, where the set is closed."""
     is_secret: bool
+    is_path: bool
 
 
 @cache
@@ -46,9 +48,14 @@ def names_by_env() -> Mapping[str, str]:
 
 def nearest(unknown: str, known: Mapping[str, object]) -> str | None:
     """Return the known name that is most like the unknown one, or None if none is near."""
-    by_folded = {name.lower().replace("-", "_"): name for name in known}
-    found = get_close_matches(unknown.lower().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    by_folded = {_folded(name): name for name in known}
+    found = get_close_matches(_folded(unknown), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
+
+
+def _folded(name: str) -> str:
+    """A name without what should not count in a comparison: case, hyphens, the common prefix."""
+    return name.upper().replace("-", "_").removeprefix(ENV_PREFIX)
 
 
 def _of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[Setting]:
@@ -69,6 +76,7 @@ def _setting(path: tuple[str, ...], info: FieldInfo) -> Setting:
         default=info.default,
         choices=tuple(word for word in types if isinstance(word, str)),
         is_secret=SecretStr in types,
+        is_path=Path in types,
     )
 
 
@@ -77,6 +85,8 @@ def _flat(annotation: object) -> Iterator[object]:
     origin = get_origin(annotation)
     if origin is Literal:
         yield from get_args(annotation)
+    elif origin is Annotated:
+        yield from _flat(get_args(annotation)[0])
     elif origin in (Union, UnionType, tuple):
         for part in get_args(annotation):
             yield from _flat(part)

@@ -22,6 +22,23 @@ from tokentide.config.sources import Given, Origin, Source, from_environment, fr
 CONFIG_VARIABLE: Final = "TOKENTIDE_CONFIG"
 DEFAULT_FILE: Final = "tokentide.toml"
 _DEFAULT: Final = Origin("default", "default")
+_RULES: Final = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "tuple_type": "must be a list, or text with commas",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "greater_than": "must be more than {gt}",
+    "less_than": "must be less than {lt}",
+}
+"""pydantic's kinds of errors in the words of a settings file."""
 
 
 class Loaded(NamedTuple):
@@ -83,7 +100,7 @@ def load(
     try:
         settings = Settings.model_validate(_nested(given))
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=True, include_context=False)
+        details = error.errors(include_url=False, include_input=True, include_context=True)
         problems.extend(_problem(detail, given) for detail in details)
         raise SettingsError(problems) from None  # the cause would hold the values
     if problems:
@@ -132,7 +149,7 @@ def _text(detail: ErrorDetails, name: str) -> str:
         near = nearest(str(detail["input"]), dict.fromkeys(setting.choices))
         hint = f"; did you mean {near}?" if near else ""
         return f"must be one of {', '.join(setting.choices)}{hint}"
-    return f"{message.removeprefix('Input ')} (given: {_kind(detail['input'])})"
+    return f"{_RULES.get(detail['type'], message).format(**detail.get('ctx', {}))} (given: {_kind(detail['input'])})"
 
 
 def _kind(value: object) -> str:
@@ -143,7 +160,7 @@ def _kind(value: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return f"text of {len(value)} characters"
+            return f"text of {len(value)} character{'s' * (len(value) != 1)}"
         case list():
             return "a list"
         case _:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -50,6 +51,7 @@ def _clickhouse(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+File = Annotated[Path, AfterValidator(Path.expanduser)]
 Url = Annotated[ClickHouseUrl, BeforeValidator(_clickhouse), PlainSerializer(str, return_type=str)]
 
 
@@ -79,11 +81,11 @@ class KafkaSettings(_Group):
     allow_plaintext_sasl: bool = Field(
         default=False, description="Allow SASL without TLS, which sends the password readable by the network."
     )
-    tls_ca_file: Path | None = Field(
+    tls_ca_file: File | None = Field(
         default=None, description="Certificates to trust (PEM); the system's own when unset."
     )
-    tls_cert_file: Path | None = Field(default=None, description="Client certificate (PEM).")
-    tls_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM).")
+    tls_cert_file: File | None = Field(default=None, description="Client certificate (PEM).")
+    tls_key_file: File | None = Field(default=None, description="Key of the client certificate (PEM).")
     tls_key_password: SecretStr | None = Field(default=None, description="Password of that key.")
     tls_check_hostname: bool = Field(
         default=True, description="Check that the certificate names the broker's host."
@@ -144,7 +146,7 @@ class ClickHouseSettings(_Group):
         default=parse_clickhouse_url("http://127.0.0.1:8123/tokentide"),
         description="`http[s]://user:password@host:port/database`.",
     )
-    tls_ca_file: Path | None = Field(
+    tls_ca_file: File | None = Field(
         default=None, description="Certificates to trust with https (PEM); the system's own when unset."
     )
     connect_timeout_seconds: float = Field(
@@ -299,9 +301,9 @@ class WindowSettings(_Group):
     @field_validator("dimensions")
     @classmethod
     def _known_and_in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in DIMENSIONS]
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)}: no such dimension; there are {', '.join(DIMENSIONS)}")
+        for number, name in enumerate(names, 1):
+            if name not in DIMENSIONS:
+                raise ValueError(f"entry {number} is no dimension; there are {', '.join(DIMENSIONS)}")
         if len(set(names)) != len(names):
             raise ValueError("names a dimension twice")
         return tuple(name for name in DIMENSIONS if name in names)
@@ -320,7 +322,7 @@ class LimitSettings(_Group):
 class PriceSettings(_Group):
     """What calls cost."""
 
-    overrides_file: Path | None = Field(
+    overrides_file: File | None = Field(
         default=None, description="Own prices (YAML), which go before the price book."
     )
 
@@ -372,7 +374,7 @@ class DeadLetterSettings(_Group):
 class SpoolSettings(_Group):
     """Where the SDK puts events while Kafka is away."""
 
-    dir: Path | None = Field(
+    dir: File | None = Field(
         default=None, description="Folder of the spool; unset: one of its own in the user's cache folder."
     )
     max_bytes: int = Field(

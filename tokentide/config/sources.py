@@ -19,7 +19,9 @@ Kind = Literal["flag", "environment", "file", "default"]
 NOT_SETTINGS: Final = frozenset({"TOKENTIDE_CONFIG", "TOKENTIDE_PUBLIC_DATA"})
 """Variables of the prefix that are no settings: the file's path, and the tests' public traces."""
 
-_SERVICE_LINK: Final = re.compile(r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|_PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?")
+_LINK_NAME: Final = re.compile(
+    r".*_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|.*_PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?"
+)
 _LINK_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 
 
@@ -69,15 +71,16 @@ def from_environment(environ: Mapping[str, str]) -> Source:
 
 def _is_service_link(variable: str, value: str) -> bool:
     """True for Kubernetes' service links, such as `TOKENTIDE_METRICS_PORT=tcp://10.0.0.1:9100`."""
-    if variable not in names_by_env():
-        return _SERVICE_LINK.search(variable) is not None and (
-            "_SERVICE_" in variable or _LINK_VALUE.fullmatch(value) is not None or "_TCP" in variable
-        )
-    return _LINK_VALUE.fullmatch(value) is not None
+    if variable.endswith("_PORT") and _LINK_VALUE.fullmatch(value):
+        return True  # even where a setting has that name: its value would be a number
+    return variable not in names_by_env() and _LINK_NAME.fullmatch(variable) is not None
 
 
 def from_file(path: Path) -> Source:
-    """Read a TOML file: a table per group, `[kafka]` with `bootstrap_servers = "…"`."""
+    """Read a TOML file: a table per group, `[kafka]` with `bootstrap_servers = ["…"]`.
+
+    Paths in it are relative to the file's own folder.
+    """
     try:
         with path.open("rb") as file:
             tree = tomllib.load(file)
@@ -87,7 +90,15 @@ def from_file(path: Path) -> Source:
         return Source({}, (SettingProblem(str(path), "is not UTF-8 text"),))
     except tomllib.TOMLDecodeError as error:
         return Source({}, (SettingProblem(str(path), f"is not TOML: {error}"),))
-    return _named(_leaves(tree, ()), kind="file", label=f"{path}: ")
+    leaves = ((name, _beside(path, name, value)) for name, value in _leaves(tree, ()))
+    return _named(leaves, kind="file", label=f"{path}: ")
+
+
+def _beside(file: Path, name: str, value: object) -> object:
+    setting = settings_by_name().get(name)
+    if setting is not None and setting.is_path and isinstance(value, str):
+        return file.parent / Path(value).expanduser()
+    return value
 
 
 def from_flags(flags: Mapping[str, object], written: Mapping[str, str] | None = None) -> Source:
@@ -118,7 +129,7 @@ def _named(
 
 
 def _unknown(where: str, near: str | None, listing: str) -> SettingProblem:
-    hint = f"did you mean {near}?" if near else f"`{listing}` lists all."
+    hint = f"did you mean {near}?" if near else f"`{listing}` lists all"
     return SettingProblem(where, f"no such setting; {hint}")
 
 
