@@ -1,0 +1,199 @@
+"""Kafka for the command line: open clients, turn their errors into ours, read offsets.
+
+Everything uses kafka-python, which is in the base install. The worker has its own client.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tokentide.cli.exits import CliError, NotReadyError, RefusedError, UnreachableError
+from tokentide.config import KafkaSettings, client_arguments
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+    from kafka.admin import KafkaAdminClient
+
+BOOTSTRAP_MS: Final = 8_000
+"""How long a command waits for the first answer of a broker."""
+_FETCH_TRIES_MS: Final = 8_000
+
+
+@contextmanager
+def admin_client(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """A client for administration.
+
+    Raises:
+        UnreachableError, RefusedError, NotReadyError: also from within the block, for Kafka's own errors.
+    """
+    from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - commands without Kafka need not load it
+
+    with kafka_errors(kafka):
+        client = KafkaAdminClient(**client_arguments(kafka), bootstrap_timeout_ms=BOOTSTRAP_MS)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def consumer(kafka: KafkaSettings, **more: object) -> Iterator[KafkaConsumer]:
+    """A consumer that commits nothing and joins no group.
+
+    Raises:
+        UnreachableError, RefusedError, NotReadyError: also from within the block, for Kafka's own errors.
+    """
+    from kafka import KafkaConsumer  # noqa: PLC0415 - commands without Kafka need not load it
+
+    arguments: dict[str, Any] = {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        **client_arguments(kafka),
+        **more,
+    }
+    with kafka_errors(kafka):
+        client = KafkaConsumer(**arguments)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def kafka_errors(kafka: KafkaSettings) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
+
+    where = ",".join(kafka.bootstrap_servers)
+    try:
+        yield
+    except errors.KafkaError as error:
+        raise _ours(error, where, kafka) from error
+
+
+def _ours(error: Exception, where: str, kafka: KafkaSettings) -> CliError:
+    from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
+
+    name = type(error).__name__.removesuffix("Error")
+    if isinstance(error, errors.SaslAuthenticationFailedError):
+        return RefusedError(
+            f"Kafka at {where} refused the login of {kafka.sasl_username}",
+            hint="Check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism.",
+        )
+    if isinstance(
+        error,
+        errors.TopicAuthorizationFailedError
+        | errors.GroupAuthorizationFailedError
+        | errors.ClusterAuthorizationFailedError,
+    ):
+        return RefusedError(
+            f"Kafka at {where} denied access ({name})",
+            hint="The login needs READ and WRITE on the topics, READ on the group, and CREATE for `tokentide init`.",
+        )
+    if isinstance(error, errors.UnknownTopicOrPartitionError):
+        return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
+    if isinstance(
+        error,
+        errors.KafkaTimeoutError
+        | errors.KafkaConnectionError
+        | errors.NodeNotReadyError
+        | errors.MetadataEmptyBrokerList,
+    ):
+        return UnreachableError(
+            f"Kafka at {where} does not answer",
+            hint="Check TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS, and kafka.security_protocol "
+            f"(now {kafka.security_protocol}): a broker that expects another one does not answer. "
+            "`tokentide doctor` looks further.",
+        )
+    return RefusedError(f"Kafka at {where} answered with an error ({name})")
+
+
+def partitions_of(client: KafkaConsumer, topic: str) -> list[int]:
+    """Partitions of a topic, in order.
+
+    Raises:
+        NotReadyError: no such topic.
+    """
+    found = client.partitions_for_topic(topic)
+    if not found:
+        raise NotReadyError(f"the topic {topic} does not exist", hint="`tokentide init` creates the topics.")
+    return sorted(found)
+
+
+def begin_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """First offset still there, by partition."""
+    from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
+
+    found = client.beginning_offsets([TopicPartition(topic, partition) for partition in partitions])
+    return {place.partition: offset for place, offset in found.items()}
+
+
+def end_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Offset after the last record, by partition. Assigns the partitions and moves the position.
+
+    The broker's own answer to "latest" is not enough: Tansu 0.6 counts a batch of records as one there.
+    Its fetch answers carry the right end, so one record of each partition is fetched.
+    """
+    from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
+
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    listed = client.end_offsets(places)
+    ends = {place.partition: 0 for place in places}
+    begin = client.beginning_offsets(places)
+    open_places = []
+    for place in places:
+        if listed[place] > begin[place]:
+            open_places.append(place)
+        else:
+            ends[place.partition] = listed[place]
+    client.assign(open_places)
+    for place in open_places:
+        client.seek(place, listed[place] - 1)
+    deadline = time.monotonic() + _FETCH_TRIES_MS / 1000
+    while open_places and time.monotonic() < deadline:
+        client.poll(timeout_ms=200, max_records=1)
+        for place in list(open_places):
+            high = client.highwater(place)
+            if high is not None:
+                ends[place.partition] = max(high, listed[place])
+                open_places.remove(place)
+                client.pause(place)
+    for place in open_places:  # nothing was fetched: believe the list
+        ends[place.partition] = listed[place]
+    return ends
+
+
+def committed_offsets(
+    admin: KafkaAdminClient,
+    group_id: str,
+    topic: str,
+    *,
+    tries: int = 20,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[int, int]:
+    """What a group has committed, by partition; partitions without a commit are left out.
+
+    A broker that has never seen a group creates its offsets topic first and says so; it is asked again.
+    """
+    from kafka import errors  # noqa: PLC0415 - loaded by now
+
+    for attempt in range(tries):
+        try:
+            found = admin.list_group_offsets(group_id)
+        except (errors.CoordinatorNotAvailableError, errors.CoordinatorLoadInProgressError):
+            if attempt == tries - 1:
+                raise
+            sleep(0.25)
+            continue
+        by_place: Mapping[Any, Any] = found.get(group_id, {})
+        return {
+            place.partition: entry.offset
+            for place, entry in by_place.items()
+            if place.topic == topic and entry.offset >= 0
+        }
+    return {}
