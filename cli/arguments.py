@@ -9,13 +9,16 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from tokentide import __version__
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.registry import COMMANDS, Command, CommandModule, Example
 from tokentide.cli.terminal import toned
-from tokentide.config import Loaded, SettingProblem, Settings, SettingsError, load
+from tokentide.errors import SettingProblem, SettingsError
+
+if TYPE_CHECKING:
+    from tokentide.config import Loaded, Settings
 
 Service = Literal["kafka", "clickhouse"]
 
@@ -111,6 +114,8 @@ def load_from(args: argparse.Namespace) -> Loaded:
     Raises:
         SettingsError: with every problem found.
     """
+    from tokentide.config import load  # noqa: PLC0415 - the help needs no settings
+
     given = {
         key.removeprefix("setting:"): value for key, value in vars(args).items() if key.startswith("setting:")
     }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+# Nothing here loads pydantic or a client library: `tokentide --help` answers at once.
 from tokentide.cli.arguments import PROGRAM, Parser, command_parser, top_parser
 from tokentide.cli.exits import CliError, ExitCode
 from tokentide.cli.registry import COMMANDS
 from tokentide.cli.terminal import say, toned
-from tokentide.config import SettingsError
-from tokentide.config.catalogue import nearest
+from tokentide.errors import SettingsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +70,8 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _no_such_command(top: Parser, name: str) -> None:
-    near = nearest(name, {command.name: None for command in COMMANDS})
-    hint = f"; did you mean `{PROGRAM} {near}`?" if near else ""
+    near = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1)
+    hint = f"; did you mean `{PROGRAM} {near[0]}`?" if near else ""
     top.error(f"no such command: {name}{hint}")
 
 

@@ -9,7 +9,6 @@ Needs the base install only.
 """
 
 from tokentide.config.clickhouse_url import ClickHouseUrl, parse_clickhouse_url
-from tokentide.config.errors import SettingProblem, SettingsError
 from tokentide.config.kafka import client_arguments, security_arguments, ssl_context
 from tokentide.config.load import Loaded, load, load_settings
 from tokentide.config.settings import (
@@ -28,6 +27,7 @@ from tokentide.config.settings import (
     WorkerSettings,
 )
 from tokentide.config.sources import Origin
+from tokentide.errors import SettingProblem, SettingsError
 
 __all__ = [
     "ClickHouseSettings",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ssl
 from typing import TypedDict
 
-from tokentide.config.errors import SettingProblem, SettingsError
 from tokentide.config.settings import KafkaSettings
+from tokentide.errors import SettingProblem, SettingsError
 
 
 class KafkaClientArguments(TypedDict):

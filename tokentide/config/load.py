@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tokentide.config.catalogue import nearest, settings_by_name
-from tokentide.config.errors import SettingProblem, SettingsError
 from tokentide.config.settings import Settings
 from tokentide.config.sources import Given, Origin, Source, from_environment, from_file, from_flags
+from tokentide.errors import SettingProblem, SettingsError
 
 CONFIG_VARIABLE: Final = "TOKENTIDE_CONFIG"
 DEFAULT_FILE: Final = "tokentide.toml"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from tokentide.config.catalogue import ENV_PREFIX, names_by_env, nearest, settings_by_name
-from tokentide.config.errors import SettingProblem
+from tokentide.errors import SettingProblem
 
 Kind = Literal["flag", "environment", "file", "default"]
 

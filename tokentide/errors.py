@@ -1,4 +1,7 @@
-"""Errors of the settings: one class, which carries every problem found at once."""
+"""Errors that any program of Tokentide may end with; the areas have trees of their own.
+
+Apart from `tokentide.config`, so that it can be caught without loading pydantic.
+"""
 
 from __future__ import annotations
 
