@@ -223,6 +223,27 @@ def test_completion_models_count_bare_text(public_data: Path) -> None:
     assert seen == 40
 
 
+def test_claude_answers_are_estimated_within_a_tenth_in_the_sum(public_data: Path) -> None:
+    folder = public_data / "provider_calls"
+    with gzip.open(folder / "llm_calls_openllmetry.jsonl.gz") as file:
+        calls = {call["id"]: call for call in map(json.loads, file)}
+    estimated = reported_tokens = seen = 0
+    for line in (folder / "llm_calls_openllmetry.expected.jsonl").read_text().splitlines():
+        reported = json.loads(line)
+        call = calls[reported["id"]]
+        if reported["provider"] != "anthropic" or call["response_kind"] != "json" or reported["error"]:
+            continue
+        parts = call["response"]["content"]
+        if isinstance(parts, list) and parts and all(part["type"] == "text" for part in parts):
+            counted = count_completion({"content": parts}, reported["response_model"])
+            assert counted.source == "estimated"
+            estimated += counted.tokens
+            reported_tokens += reported["usage_reported"]["output_tokens"]
+            seen += 1
+    assert seen >= 10
+    assert estimated == pytest.approx(reported_tokens, rel=0.1)
+
+
 def _answers(
     cases: dict[str, Any], name: str, *, reasoning: bool = False
 ) -> Iterator[tuple[TokenCount, Case]]:
