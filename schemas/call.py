@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tokentide.schemas.fields import (
@@ -57,6 +57,22 @@ ErrorOwner = Literal["provider", "application", "user"]
 
 Content = Annotated[str | list[dict[str, Any]], Kind("content")]
 """A prompt or an answer: plain text, or messages `{role, content, name?, tool_calls?}`."""
+
+
+def _one_if_null(value: object) -> object:
+    return SCHEMA_VERSION if value is None else value
+
+
+def _call_if_null(value: object) -> object:
+    return "call" if value is None else value
+
+
+def _default_if_null(value: object) -> object:
+    return "default" if value is None or value == "" else value
+
+
+WhereText = Annotated[Text, BeforeValidator(_default_if_null)]
+"""Null and empty text are the same as absence everywhere, so also where absence has a default."""
 
 
 class _Part(BaseModel):
@@ -142,8 +158,12 @@ class CallEvent(BaseModel):
         protected_namespaces=(),
     )
 
-    event_type: Literal["call"] = Field(default="call", description="`call`; may be left out.")
-    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="1; may be left out.")
+    event_type: Annotated[Literal["call"], BeforeValidator(_call_if_null)] = Field(
+        default="call", description="`call`; may be left out."
+    )
+    schema_version: Annotated[Literal[1], BeforeValidator(_one_if_null)] = Field(
+        default=SCHEMA_VERSION, description="1; may be left out."
+    )
 
     # identity
     event_id: RequiredId = Field(description="Unique; the deduplication key. A UUIDv7 from the SDK.")
@@ -154,8 +174,8 @@ class CallEvent(BaseModel):
 
     # where
     service: RequiredText = Field(description="The application or component that made the call.")
-    environment: Text = Field(default="default", description="Such as `production` or `staging`.")
-    region: Text = Field(default="default", description="Where the application runs.")
+    environment: WhereText = Field(default="default", description="Such as `production` or `staging`.")
+    region: WhereText = Field(default="default", description="Where the application runs.")
     tenant: Text | None = Field(default=None, description="The customer the call was made for.")
     user_id: Id | None = Field(default=None, description="The end user; send a pseudonym.")
     feature: Text | None = Field(default=None, description="The product feature the call belongs to.")

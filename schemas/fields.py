@@ -82,6 +82,13 @@ def _money(value: object) -> Decimal:
     return amount.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
 
 
+def _without_nulls(value: object) -> object:
+    """Null is absence, in labels too."""
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if inner is not None}
+    return value
+
+
 Text = Annotated[StrictStr, Field(max_length=limits.MAX_TEXT), Kind("text", limits.MAX_TEXT)]
 RequiredText = Annotated[
     StrictStr, Field(min_length=1, max_length=limits.MAX_TEXT), Kind("text", limits.MAX_TEXT)

@@ -1,0 +1,54 @@
+"""What goes into decoding and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokentide.schemas.problems import Problem
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+Bytes8 = npt.NDArray[np.uint8]
+
+WHOLE_RECORD = -1
+"""Index of a refusal that concerns a record as a whole."""
+
+
+class Refusal(NamedTuple):
+    """One item that was refused: its record's position in the batch, its own in the record, and why."""
+
+    record: int
+    item: int
+    problem: Problem
+    value: bytes | None
+    """The refused bytes: of the item where they can be told, else of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The good events of a batch of records, in the order of the log.
+
+    `table` has one row per event and only the columns that occur: contract columns by their flat names
+    (`tokentide.schemas.columns`), content as text in `input` and `output`, where messages are their
+    JSON text and `input_is_messages` / `output_is_messages` says so. Null means unknown; text is never
+    empty.
+    """
+
+    table: pa.Table
+    record: Int32s
+    """Per row: position of its record in the batch."""
+    item: Int32s
+    """Per row: position in its record, from 0."""
+    refusals: Sequence[Refusal]
+    """Ordered by record and index."""
+    items: int
+    """Rows and refusals together: what the records held."""
+    unknown_fields: int
+    """Non-null fields that the contract does not know, over all rows."""

@@ -1,0 +1,257 @@
+"""The columnar path must accept what the reference path accepts, with the same values, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokentide.schemas.columns import Column, call_columns
+from tokentide.stream.decode.batch import Decoded
+from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, _with_defaults
+
+AWKWARD_NUMBERS = st.sampled_from(
+    [
+        0,
+        -0.0,
+        -1,
+        1.0,
+        1.5,
+        1e5,
+        10**10,
+        10**10 + 1,
+        2**63,
+        10**30,
+        1e308,
+        float("nan"),
+        float("inf"),
+        0.1,
+        1e-13,
+    ]
+)
+AWKWARD_TEXTS = st.sampled_from(
+    ["", "a", "x" * 200, "x" * 201, "é" * 150, "é" * 201, "\u0000", "\n", "}{", "},\n{", "2026-01-01"]
+)
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | AWKWARD_NUMBERS
+    | st.integers()
+    | st.floats()
+    | AWKWARD_TEXTS
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+TIMESTAMPS = st.one_of(
+    st.sampled_from(
+        [
+            "2026-01-31T12:00:00Z",
+            "2026-01-31T12:00:00.123Z",
+            "2026-01-31 12:00:00.123456+02:00",
+            "2026-01-31T12:00:00.1234567Z",
+            "2026-01-31T12:00Z",
+            "2026-01-31T12:00:00",
+            "2026-01-31T12:00:00+0200",
+            "2026-01-31T12:00:00+02",
+            "2026-02-30T12:00:00Z",
+            "2026-01-31t12:00:00z",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T12:00:00+24:00",
+            "2026-01-31T12:00:60Z",
+            "",
+            "now",
+            1769860800,
+            1769860800.25,
+            1769860800123,
+            -1,
+            1e14,
+        ]
+    ),
+    st.datetimes(timezones=st.just(None)).map(lambda moment: moment.isoformat() + "Z"),
+    st.floats(min_value=0, max_value=2e14),
+    st.integers(0, 2 * 10**14),
+)
+
+
+def values_of(column: Column) -> st.SearchStrategy[Any]:
+    usual: dict[str, st.SearchStrategy[Any]] = {
+        "text": st.sampled_from(column.choices or ("a", "b", "")),
+        "id": st.text(min_size=1, max_size=12),
+        "count": st.integers(0, 2000),
+        "ms": st.floats(0, 1e6) | st.integers(0, 10**6),
+        "fraction": st.floats(0, 1),
+        "number": st.floats(allow_nan=False, allow_infinity=False),
+        "money": st.floats(0, 2000)
+        | st.decimals(0, 10, places=14).map(str)
+        | st.sampled_from([0.1, 1e-12, 5e-13, 12]),
+        "flag": st.booleans(),
+        "timestamp": TIMESTAMPS,
+        "texts": st.lists(st.text(max_size=4), max_size=3),
+        "labels": st.dictionaries(
+            st.sampled_from(["team", "k" * 65, "", "2026-01-01"]), st.text(max_size=4) | st.none()
+        ),
+        "content": st.text(max_size=20) | st.just([{"role": "user", "content": "hi"}]),
+    }
+    return usual[column.kind]
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "event_id": draw(st.text(min_size=1, max_size=6)),
+        "timestamp": "2026-01-31T12:00:00Z",
+        "service": "s",
+    }
+    for column in draw(st.lists(st.sampled_from(call_columns()), max_size=8)):
+        node = event
+        for part in column.path[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                break
+        else:
+            rare = draw(st.integers(0, 9)) == 0
+            node[column.path[-1]] = draw(ANY_JSON if rare else values_of(column))
+    if draw(st.integers(0, 5)) == 0:
+        name = draw(st.sampled_from(["event_type", "schema_version", "extra", "error", "labels", "stages"]))
+        event[name] = draw(ANY_JSON | st.sampled_from(["call", "request", 1, 2]))
+    if draw(st.integers(0, 20)) == 0:
+        event.pop(draw(st.sampled_from(["event_id", "timestamp", "service"])), None)
+    return event
+
+
+def encode(value: Any, *, compact: bool) -> bytes:
+    return json.dumps(value, separators=(",", ":") if compact else None, ensure_ascii=compact).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn) -> bytes | None:
+    kind = draw(st.integers(0, 9))
+    compact = draw(st.booleans())
+    if kind == 0:
+        return draw(
+            st.sampled_from(
+                [
+                    None,
+                    b"",
+                    b"{}",
+                    b"[]",
+                    b"null",
+                    b"5",
+                    b"{",
+                    b"}",
+                    b"\xff",
+                    b'{"a":1}{"a":2}',
+                    b"{}\nnull\n{}",
+                    b"{} null {}",
+                    b"\xef\xbb\xbf{}",
+                    b'{"event_id":"\\ud800"}',
+                    b"[{}\n{}]",
+                    b"[{},\n]",
+                    b" \n",
+                    b"[[]]",
+                    b'{"a":[{},\n{}]}',
+                    b'{"x":' + b"[" * 70 + b"]" * 70 + b"}",
+                    b'{"x":' + b"[" * 63 + b"]" * 63 + b"}",
+                    b'{"x":' + b"[" * 62 + b"]" * 62 + b"}",
+                    b'{"x":' + b"[" * 30000 + b"]" * 30000 + b"}",
+                ]
+            )  # fmt: skip
+        ) or draw(st.binary(max_size=20))
+    if kind == 1:
+        text = encode(draw(events()), compact=compact)
+        cut = draw(st.integers(0, len(text)))
+        return (
+            text[:cut]
+            + draw(st.sampled_from([b"", b"x", b"\n", b"}", b"\x00"]))
+            + text[cut + draw(st.integers(0, 2)) :]
+        )
+    if kind in {2, 3}:
+        lines = [encode(event, compact=compact) for event in draw(st.lists(events(), min_size=1, max_size=4))]
+        return draw(
+            st.sampled_from(
+                [b"[" + b",\n".join(lines) + b"]", b"\n".join(lines), b"[" + b",".join(lines) + b"]"]
+            )
+        ) + draw(st.sampled_from([b"", b"\n", b" "]))
+    return encode(draw(events()), compact=compact)
+
+
+def by_reference(values: list[bytes | None]) -> Decoded:
+    rows, refusals = _decode_by_reference(values, range(len(values)))
+    return Decoded(
+        _with_defaults(rows.table),
+        rows.record,
+        rows.item,
+        refusals,
+        rows.table.num_rows + len(refusals),
+        rows.unknown_fields,
+    )
+
+
+def comparable(decoded: Decoded) -> dict[str, Any]:
+    columns = {
+        name: values.to_pylist()
+        for name, values in zip(decoded.table.column_names, decoded.table.columns, strict=True)
+        if values.null_count < len(values)
+    }
+    for values in columns.values():
+        for place, value in enumerate(values):
+            if isinstance(value, list) and value and isinstance(value[0], tuple):
+                values[place] = sorted(value)
+    return columns
+
+
+def assert_same(fast: Decoded, slow: Decoded) -> None:
+    assert list(fast.refusals) == list(slow.refusals)
+    np.testing.assert_array_equal(fast.record, slow.record)
+    np.testing.assert_array_equal(fast.item, slow.item)
+    assert comparable(fast) == comparable(slow)
+    assert fast.items == slow.items
+    assert fast.unknown_fields == slow.unknown_fields
+    for name in fast.table.column_names:
+        if name in slow.table.column_names:
+            assert fast.table.schema.field(name).type == slow.table.schema.field(name).type
+
+
+@given(st.lists(st.lists(records(), max_size=12), min_size=1, max_size=3))
+@settings(max_examples=600, deadline=None)
+def test_both_paths_decode_any_records_the_same(batches: list[list[bytes | None]]) -> None:
+    decoder = Decoder()
+    for batch in batches:
+        assert_same(decoder.decode(batch), by_reference(batch))
+
+
+@given(st.lists(events(), min_size=40, max_size=90), st.data())
+@settings(max_examples=60, deadline=None)
+def test_one_bad_record_among_many_good_ones_changes_only_itself(
+    some: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    values: list[bytes | None] = [encode(event, compact=True) for event in some]
+    place = data.draw(st.integers(0, len(values)))
+    values.insert(place, data.draw(records()))
+    assert_same(Decoder().decode(values), by_reference(values))
+
+
+def test_a_decoder_with_a_past_decodes_as_a_new_one() -> None:
+    base = {"event_id": "a", "timestamp": "2026-01-31T12:00:00Z", "service": "s"}
+    numeric = {**base, "timestamp": 1769860800, "labels": {"a": "b"}, "error": {"type": "X"}}
+    decoder = Decoder()
+    for events_ in ([base], [numeric], [base, numeric], [numeric, base]):
+        batch: list[bytes | None] = [encode(event, compact=True) for event in events_]
+        assert_same(decoder.decode(batch), by_reference(batch))
+
+
+@pytest.mark.parametrize("brackets", [1_000, 15_000, 200_000])
+def test_deep_nesting_is_refused_and_does_not_take_the_process_down(brackets: int) -> None:
+    deep = b'{"x":' + b"[" * brackets + b"]" * brackets + b"}"
+    good = encode({"event_id": "a", "timestamp": 1769860800, "service": "s"}, compact=True)
+    decoded = Decoder().decode([good, deep, good])
+    assert [refusal.record for refusal in decoded.refusals] == [1]
+    assert pa.compute.sum(pa.compute.is_valid(decoded.table["event_id"])).as_py() == 2
