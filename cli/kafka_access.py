@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BOOTSTRAP_MS: Final = 8_000
 """How long a command waits for the first answer of a broker."""
 _FETCH_TRIES_MS: Final = 8_000
+_LOOK_MS: Final = 1_000
 
 
 @contextmanager
@@ -52,6 +53,7 @@ def consumer(kafka: KafkaSettings, **more: object) -> Iterator[KafkaConsumer]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "allow_auto_create_topics": False,
+        "fetch_max_wait_ms": 50,  # a look at the end of a partition should not block the next one
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         **client_arguments(kafka),
         **more,
@@ -152,6 +154,7 @@ def end_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) ->
         else:
             ends[place.partition] = listed[place]
     client.assign(open_places)
+    client.resume(*open_places)  # a pause outlives an assignment
     for place in open_places:
         client.seek(place, listed[place] - 1)
     deadline = time.monotonic() + _FETCH_TRIES_MS / 1000
@@ -197,3 +200,40 @@ def committed_offsets(
             if place.topic == topic and entry.offset >= 0
         }
     return {}
+
+
+class KafkaOffsets:
+    """The offsets of the events topic and of the workers' group, from a real broker."""
+
+    def __init__(self, admin: KafkaAdminClient, client: KafkaConsumer, *, topic: str, group_id: str) -> None:
+        self._admin = admin
+        self._client = client
+        self._topic = topic
+        self._group_id = group_id
+        self._partitions = partitions_of(client, topic)
+
+    def bounds(self) -> Mapping[int, tuple[int, int]]:
+        """First offset still there and the offset after the last record, by partition."""
+        begin = begin_offsets(self._client, self._topic, self._partitions)
+        end = end_offsets(self._client, self._topic, self._partitions)
+        return {partition: (begin[partition], end[partition]) for partition in self._partitions}
+
+    def committed(self) -> Mapping[int, int]:
+        """Committed offsets of the group."""
+        return committed_offsets(self._admin, self._group_id, self._topic)
+
+    def has_records(self, partition: int, begin: int, end: int) -> bool:
+        """Whether any record lies in `[begin, end)`; True where the broker does not say in time."""
+        from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
+
+        place = TopicPartition(self._topic, partition)
+        self._client.assign([place])
+        self._client.resume(place)
+        self._client.seek(place, begin)
+        deadline = time.monotonic() + _LOOK_MS / 1000
+        while time.monotonic() < deadline:
+            for records in self._client.poll(timeout_ms=200, max_records=1).values():
+                return bool(records) and records[0].offset < end
+            if self._client.position(place) >= end:
+                return False
+        return True

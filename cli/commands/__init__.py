@@ -1,0 +1,1 @@
+"""One module a command: its arguments, its help, and a `run` that calls the work elsewhere."""

@@ -1,0 +1,112 @@
+"""How far the workers are behind: committed offsets against the ends of the events topic.
+
+A worker commits only after ClickHouse has the rows, so "committed up to the end" means "stored".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+POLL_SECONDS: Final = 0.2
+
+
+class PartitionLag(NamedTuple):
+    """One partition of the events topic."""
+
+    partition: int
+    begin: int
+    end: int
+    committed: int | None
+    """None: nothing was ever committed."""
+
+    @property
+    def lag(self) -> int:
+        """Offsets that are not known to be stored."""
+        return max(0, self.end - max(self.committed or 0, self.begin))
+
+    @property
+    def is_foreign(self) -> bool:
+        """The commit is past the end: it belongs to an earlier topic of the same name."""
+        return self.committed is not None and self.committed > self.end
+
+
+class OffsetSource(Protocol):
+    """What the broker knows; `tokentide.cli.kafka_access` has the real one."""
+
+    def bounds(self) -> Mapping[int, tuple[int, int]]:
+        """First offset still there and the offset after the last record, by partition."""
+
+    def committed(self) -> Mapping[int, int]:
+        """Committed offsets of the workers' group; partitions without one are left out."""
+
+    def has_records(self, partition: int, begin: int, end: int) -> bool:
+        """Whether any record lies in `[begin, end)`; transactions leave offsets without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """How waiting ended."""
+
+    lags: Sequence[PartitionLag]
+    seconds: float
+
+    @property
+    def is_stored(self) -> bool:
+        """Everything that was in the topic when waiting began is stored."""
+        return not any(lag.lag for lag in self.lags)
+
+
+def partition_lags(source: OffsetSource) -> list[PartitionLag]:
+    """The state now, by partition."""
+    committed = source.committed()
+    return [
+        PartitionLag(partition, begin, end, committed.get(partition))
+        for partition, (begin, end) in sorted(source.bounds().items())
+    ]
+
+
+def wait_until_stored(
+    source: OffsetSource,
+    *,
+    timeout_s: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    report: Callable[[Sequence[PartitionLag]], None],
+) -> WaitResult:
+    """Wait until the group has committed all that is in the topic now; later arrivals do not count.
+
+    Args:
+        source: the broker.
+        timeout_s: longest wait; at least one look is taken.
+        clock: seconds, monotonic.
+        sleep: waits for so many seconds.
+        report: told the state after each look.
+    """
+    started = clock()
+    goal = source.bounds()
+    quiet: dict[int, int] = {}
+    while True:
+        committed = source.committed()
+        lags = [PartitionLag(p, begin, end, committed.get(p)) for p, (begin, end) in sorted(goal.items())]
+        lags = [_without_empty_tail(source, lag, quiet) for lag in lags]
+        report(lags)
+        result = WaitResult(lags, clock() - started)
+        if result.is_stored or result.seconds >= timeout_s:
+            return result
+        sleep(min(POLL_SECONDS, max(0.01, timeout_s - result.seconds)))
+
+
+def _without_empty_tail(source: OffsetSource, lag: PartitionLag, quiet: dict[int, int]) -> PartitionLag:
+    """Count offsets behind the commit as stored where no record is left among them.
+
+    The markers of a transaction take offsets that no consumer ever gets and so never commits. Looked at
+    only when a partition has stood still since the last look, and then once for each commit.
+    """
+    start = max(lag.committed or 0, lag.begin)
+    stood_still = quiet.get(lag.partition) == start
+    quiet[lag.partition] = start
+    if not lag.lag or not stood_still or source.has_records(lag.partition, start, lag.end):
+        return lag
+    return lag._replace(committed=lag.end)
