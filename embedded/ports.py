@@ -43,6 +43,11 @@ def require_free_port(port: int, *, purpose: str, option: str) -> None:
         )
 
 
+def is_free_port(port: int) -> bool:
+    """Whether a port of the loopback interface can be listened on now."""
+    return _why_not(port) is None
+
+
 def _why_not(port: int) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Servers set this too; without it a port whose last connections linger in TIME_WAIT looks taken.

@@ -33,6 +33,12 @@ from tokentide.embedded.errors import (
 HealthCheck = Callable[[], str | None]
 """Returns None when the process serves, else what it still lacks. Called often; it must answer within seconds."""
 
+
+def never() -> bool:
+    """Answer whether to stop waiting, for those who never do."""
+    return False
+
+
 _POLL_S: Final = 0.05
 """How late an end is noticed at most."""
 _HEALTH_INTERVAL_S: Final = 0.05
@@ -63,7 +69,8 @@ class ManagedProcess:
         """Prepare; `watch` takes the guard of systems without a death signal, for tests of it."""
         self.spec = spec
         self._watch = watch
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may end the process while the same thread is sending it a signal.
+        self._lock = threading.RLock()
         self._started = threading.Event()
         self._exited = threading.Event()
         self._popen: subprocess.Popen[bytes] | None = None
@@ -109,13 +116,13 @@ class ManagedProcess:
                 f"cannot start {self.spec.name}: {self._start_error.strerror or self._start_error}"
             ) from self._start_error
 
-    def wait_ready(self, *, cancelled: threading.Event | None = None) -> float:
+    def wait_ready(self, *, is_cancelled: Callable[[], bool] = never) -> float:
         """Wait until the health check passes; return the seconds since the start.
 
         Raises:
             ProcessFailedError: the process ended before.
             ProcessNotReadyError: the time-out passed; the process was killed.
-            StoppedWhileStartingError: `cancelled` was set; the process goes on.
+            StoppedWhileStartingError: `is_cancelled` said so; the process goes on.
         """
         begin = time.monotonic()
         reason: str | None = "its health was not checked yet"
@@ -126,8 +133,9 @@ class ManagedProcess:
             # Asked again after the check: another program may have answered it in the place of a dead child.
             if reason is None and self.is_running:
                 return time.monotonic() - begin
-            if (cancelled or self._exited).wait(_HEALTH_INTERVAL_S) and cancelled is not None:
-                raise StoppedWhileStartingError(f"{self.spec.name} was stopped while it started")
+            self._exited.wait(_HEALTH_INTERVAL_S)
+            if is_cancelled():
+                raise StoppedWhileStartingError(f"the start was interrupted at {self.spec.name}")
         waited_s = time.monotonic() - begin
         self.kill()
         raise ProcessNotReadyError(

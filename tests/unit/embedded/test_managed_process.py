@@ -175,7 +175,7 @@ def test_waiting_for_a_start_can_be_cancelled(tmp_path):
     child.start()
     threading.Timer(0.1, cancelled.set).start()
     with pytest.raises(StoppedWhileStartingError):
-        child.wait_ready(cancelled=cancelled)
+        child.wait_ready(is_cancelled=cancelled.is_set)
     assert child.is_running
     child.kill()
 
@@ -231,9 +231,13 @@ tmp, watch, code = Path(sys.argv[1]), sys.argv[2] == "True", sys.argv[3]
 child = ManagedProcess(
     ProcessSpec(name="child", argv=[sys.executable, "-c", code], log_file=tmp / "child.log"), watch=watch
 )
-starter = threading.Thread(target=child.start)
+def start():
+    child.start()
+    while "pid" not in child.log_tail():
+        time.sleep(0.02)
+starter = threading.Thread(target=start)
 starter.start()
-starter.join()  # the thread that called start is gone: the child must not mind
+starter.join()  # the thread that called start ends while the child runs: the child must not mind
 print("started", flush=True)
 time.sleep(600)
 """
@@ -250,7 +254,6 @@ def test_no_child_outlives_a_killed_parent(tmp_path, watch, end):
     assert parent.stdout is not None
     assert parent.stdout.readline() == "started\n"
     log = tmp_path / "child.log"
-    assert wait_until(lambda: "pid" in log.read_text())
     pid = int(log.read_text().split()[1])
     time.sleep(0.5)  # long enough for a child bound to the thread that started it to die of its end
     assert is_alive(pid)
