@@ -154,7 +154,6 @@ def end_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) ->
         else:
             ends[place.partition] = listed[place]
     client.assign(open_places)
-    client.resume(*open_places)  # a pause outlives an assignment
     for place in open_places:
         client.seek(place, listed[place] - 1)
     deadline = time.monotonic() + _FETCH_TRIES_MS / 1000
@@ -165,7 +164,6 @@ def end_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) ->
             if high is not None:
                 ends[place.partition] = max(high, listed[place])
                 open_places.remove(place)
-                client.pause(place)
     for place in open_places:  # nothing was fetched: believe the list
         ends[place.partition] = listed[place]
     return ends
@@ -227,8 +225,8 @@ class KafkaOffsets:
         from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
 
         place = TopicPartition(self._topic, partition)
+        # No pausing anywhere here: kafka-python keeps a paused partition's records for later, past a seek.
         self._client.assign([place])
-        self._client.resume(place)
         self._client.seek(place, begin)
         deadline = time.monotonic() + _LOOK_MS / 1000
         while time.monotonic() < deadline:

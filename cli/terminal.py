@@ -56,7 +56,7 @@ def print_json(value: object) -> None:
 
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
-        return str(value)
+        return format(value, "f")
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, set | frozenset):
@@ -93,6 +93,8 @@ def _cell(value: object) -> str:
             return f"{value:,}"
         case float():
             return f"{value:,.6g}"
+        case Decimal():
+            return format(value, "f")
         case _:
             return printable(str(value))
 

@@ -1,0 +1,167 @@
+"""The frame around the commands: help, errors, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tokentide import __version__
+from tokentide.cli import main as entry
+from tokentide.cli.arguments import command_parser
+from tokentide.cli.exits import MEANINGS, CliError, ExitCode, NotReadyError, UnreachableError
+from tokentide.cli.main import main
+from tokentide.cli.registry import COMMANDS, Command
+
+Capture = pytest.CaptureFixture[str]
+
+
+def failing(error: BaseException) -> object:
+    """A command whose work ends in an error."""
+
+    def run(_: object) -> int:
+        raise error
+
+    return SimpleNamespace(DESCRIPTION="d", EXAMPLES=(), configure=lambda _: None, run=run)
+
+
+def outcome(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    monkeypatch.setattr(Command, "load", lambda _: failing(error))
+    return main(["query"])
+
+
+def test_help_names_every_command(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"  {command.name} " in shown
+        assert command.summary in shown
+
+
+def test_version_is_the_packages(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tokentide {__version__}\n"
+
+
+def test_no_command_shows_the_help_and_is_an_error(capsys: Capture) -> None:
+    assert main([]) == ExitCode.USAGE
+    assert "usage: tokentide" in capsys.readouterr().out
+
+
+def test_an_unknown_command_names_the_nearest(capsys: Capture) -> None:
+    assert main(["qeury"]) == ExitCode.USAGE
+    assert "no such command: qeury; did you mean `tokentide query`?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_an_error_that_points_to_the_help(capsys: Capture) -> None:
+    assert main(["wait", "--timeot", "3"]) == ExitCode.USAGE
+    shown = capsys.readouterr().err
+    assert "--timeot" in shown
+    assert "See: tokentide wait --help" in shown
+
+
+def test_options_may_not_be_shortened_so_that_new_ones_break_no_script(capsys: Capture) -> None:
+    assert main(["wait", "--time", "3"]) == ExitCode.USAGE
+    assert "--time" in capsys.readouterr().err
+
+
+def test_settings_that_cannot_be_used_are_listed_and_end_with_2(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENTIDE_KAFKA_BOOTSTRAP_SERVER", "h:1")
+    assert main(["wait", "--set", "topics.partitions", "--config", "/nowhere"]) == ExitCode.USAGE
+    assert "--set: is written NAME=VALUE" in capsys.readouterr().err
+    assert main(["wait", "--set", "topics.partitions=x"]) == ExitCode.USAGE
+    shown = capsys.readouterr().err
+    assert "did you mean TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS?" in shown
+    assert "--set topics.partitions: must be a whole number" in shown
+
+
+def test_a_flag_is_named_as_it_was_written(capsys: Capture) -> None:
+    assert main(["wait", "--kafka-bootstrap-servers", "broker"]) == ExitCode.USAGE
+    assert "  --kafka-bootstrap-servers: entry 1 is not host:port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CliError("m", hint="h"), 2),
+        (UnreachableError("m", hint="h"), 3),
+        (NotReadyError("m", hint="h"), 4),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: BaseException, code: int
+) -> None:
+    assert outcome(monkeypatch, error) == code
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    if isinstance(error, CliError):
+        assert shown == "error: m\n  h\n"
+
+
+def test_a_mistake_of_ours_shows_its_traceback_and_ends_with_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert outcome(monkeypatch, ZeroDivisionError("x")) == ExitCode.BUG
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "error in Tokentide itself" in shown
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(ExitCode)
+
+
+def test_a_reader_that_closes_the_pipe_ends_the_command_quietly() -> None:
+    code = (
+        "from types import SimpleNamespace as N; import sys\n"
+        "from tokentide.cli import main, registry\n"
+        "registry.Command.load = lambda _: N(DESCRIPTION='', EXAMPLES=(), configure=lambda p: None,\n"
+        "    run=lambda a: [print('x' * 80) for _ in range(100_000)] and 0)\n"
+        "sys.exit(main.main(['query']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(30) == ExitCode.BROKEN_PIPE
+        assert child.stderr.read() == b""
+
+
+def test_the_help_loads_neither_pydantic_nor_a_client() -> None:
+    code = (
+        "import sys; from tokentide.cli.main import main; main(['--help'])\n"
+        "heavy = {'pydantic', 'kafka', 'numpy', 'rich', 'clickhouse_connect'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_a_help_with_examples_of_itself(command: Command) -> None:
+    module = command.load()
+    shown = command_parser(command, module).format_help()
+    assert module.EXAMPLES
+    for example in module.EXAMPLES:
+        assert f"tokentide {command.name}" in example.command
+        assert example.does.endswith((".", "?"))
+        assert example.command in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_option_has_a_help_text(command: Command) -> None:
+    parser = command_parser(command, command.load())
+    silent = [action.dest for action in parser._actions if not action.help]
+    assert silent == []
+
+
+def test_the_entry_of_the_package_is_this_one() -> None:
+    assert entry.main is main

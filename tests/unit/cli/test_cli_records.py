@@ -1,0 +1,166 @@
+"""What `tail` makes of the records of our topics."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from tokentide.cli.records import (
+    Line,
+    anomaly_line,
+    event_line,
+    items_of,
+    letter_lines,
+    payload_text,
+    readable_letter,
+)
+
+
+def text(line: Line) -> str:
+    return "".join(piece for piece, _ in line)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b'{"a": 1}', b'[{"a": 1}, {"a": 2}]', b'{"a": 1}\n{"a": 2}\n', b'  [{"a": 1}]\n'],
+)
+def test_packed_records_are_unpacked(value: bytes) -> None:
+    items = list(items_of(value))
+    assert items == [{"a": n + 1} for n in range(len(items))]
+    assert len(items) == value.count(b"{")
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"hello", b"\xff\xfe", b"1", b'"x"', b"null", b"[" * 100_000, b'{"a": 1']
+)
+def test_what_is_no_json_object_is_shown_as_such(value: bytes | None) -> None:
+    assert list(items_of(value)) == [None]
+
+
+def test_good_neighbours_of_a_bad_line_are_shown() -> None:
+    assert list(items_of(b'{"a": 1}\nnope\n{"a": 2}')) == [{"a": 1}, None, {"a": 2}]
+
+
+def test_an_event_is_one_line_without_its_texts() -> None:
+    event = {
+        "timestamp": "2024-05-01T10:20:30.123Z",
+        "service": "chat",
+        "request_model": "gpt-4o",
+        "input_tokens": 1200,
+        "output_tokens": 50,
+        "duration_ms": 1234.5,
+        "error": {"class": "timeout"},
+        "input": "the canary sings",
+        "output": "canary",
+    }
+    line = text(event_line(event, "3/17"))
+    for part in (
+        "2024-05-01T10:20:30",
+        "chat",
+        "gpt-4o",
+        "error",
+        "1,200→50 tokens",
+        "1,234 ms",
+        "timeout",
+        "3/17",
+    ):
+        assert part in line
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize("timestamp", [1714558830, 1714558830123, 1714558830.5, "2024-05-01T10:20:30Z"])
+def test_times_are_shown_in_utc_however_they_are_written(timestamp: object) -> None:
+    assert text(event_line({"timestamp": timestamp}, "")).startswith("2024-05-01T10:20:30 ")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"timestamp": 1e300, "service": 5, "duration_ms": "long", "error": "x", "input_tokens": True},
+        {"timestamp": None, "status": ["x"], "error": {"class": {"a": 1}}},
+        {"service": "\x1b[2J" * 50},
+    ],
+)
+def test_no_event_is_too_odd_to_be_shown(event: Mapping[str, object]) -> None:
+    assert "\x1b" not in text(event_line(event, ""))
+
+
+def letter(value: bytes | None, **more: object) -> dict[str, object]:
+    return {
+        "reason": "not_json",
+        "step": "decode",
+        "error": "is not JSON",
+        "topic": "llm.events",
+        "partition": 2,
+        "offset": 77,
+        "index": -1,
+        "record_timestamp_ms": 1714558830000,
+        "value_base64": base64.b64encode(value).decode() if value is not None else None,
+        "value_bytes": len(value) if value is not None else None,
+        "value_sha256": "ab" * 32,
+        "truncated": False,
+        **more,
+    }
+
+
+def test_a_dead_letter_says_where_why_and_what() -> None:
+    first, second = map(text, letter_lines(letter("ünï {".encode(), index=4)))
+    for part in ("2024-05-01T10:20:30", "not_json", "llm.events/2/77 item 4", "is not JSON"):
+        assert part in first
+    assert "ünï {" in second
+    assert "(7 bytes)" in second
+
+
+def test_bytes_that_are_no_text_are_shown_escaped() -> None:
+    assert payload_text(letter(b"a\xff\x00b")) == "a\\xff\\x00b  (4 bytes)"
+
+
+def test_a_long_payload_is_cut_and_its_size_said() -> None:
+    shown = payload_text(letter(b"x" * 5000, truncated=True, value_bytes=9000), shown=20)
+    assert shown == "x" * 19 + "…  (9,000 bytes (cut))"
+
+
+def test_a_payload_that_was_not_kept_is_named_by_its_hash() -> None:
+    assert payload_text(letter(None, value_bytes=5)) == f"(5 bytes, kept as SHA-256 {'ab' * 32})"
+    assert payload_text(letter(None)) == "(no value)"
+
+
+def test_a_dead_letter_in_json_carries_its_bytes_as_text() -> None:
+    assert readable_letter(letter(b'{"a": ')) | {} == {**letter(b'{"a": '), "value_text": '{"a": '}
+    assert "value_text" not in readable_letter(letter(b"\xff"))
+    assert "value_text" not in readable_letter(letter(None))
+    json.dumps(readable_letter(letter(b"x")))
+
+
+def test_base64_that_is_broken_is_shown_as_not_kept() -> None:
+    assert "kept as SHA-256" in payload_text({**letter(b"x"), "value_base64": "!!!"})
+
+
+def test_an_incident_says_what_happened_to_it() -> None:
+    line = text(
+        anomaly_line(
+            {
+                "anomaly_id": "0123456789abcdef",
+                "revision": 3,
+                "state": "open",
+                "rule": "error_rate",
+                "severity": "critical",
+                "updated_at": "2024-05-01T10:25:00Z",
+                "summary": "42 % of calls fail",
+            }
+        )
+    )
+    for part in (
+        "2024-05-01T10:25:00",
+        "open",
+        "critical",
+        "error_rate",
+        "42 % of calls fail",
+        "01234567",
+        "rev 3",
+    ):
+        assert part in line

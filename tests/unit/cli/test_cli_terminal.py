@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+
+import pytest
+
+from tokentide.cli.terminal import clipped, has_colour, print_json, printable, table
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "coloured"),
+    [
+        (Terminal(), {}, True),
+        (io.StringIO(), {}, False),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"FORCE_COLOR": "1"}, True),
+        (Terminal(), {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colour_is_for_terminals_that_want_it(
+    stream: io.StringIO, environ: dict[str, str], *, coloured: bool
+) -> None:
+    assert has_colour(stream, environ) is coloured
+
+
+def test_a_table_aligns_text_left_and_numbers_right() -> None:
+    assert table(("topic", "left"), [("llm.events", 12345), ("x", None)]) == (
+        "topic         left\n"
+        "──────────  ──────\n"
+        "llm.events  12,345\n"
+        "x                -"
+    )  # fmt: skip
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert table(("a", "b"), [("日本", "x"), ("abcd", "y")]).splitlines()[2:] == ["日本  x", "abcd  y"]
+
+
+def test_a_table_without_rows_is_its_head() -> None:
+    assert table(("a", "b"), []) == "a  b\n─  ─"
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[31mb\nc\u202e") == "a\\x1b[31mb\\nc\\u202e"
+    assert "\x1b" not in table(("a",), [("\x1b[2J",)])
+
+
+def test_a_cut_is_marked() -> None:
+    assert (clipped("abcdef", 4), clipped("abcd", 4)) == ("abc…", "abcd")
+
+
+def test_json_is_one_line_with_exact_decimals(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"usd": Decimal("0.000000000001"), "text": "ä\n"})
+    assert capsys.readouterr().out == '{"usd": "0.000000000001", "text": "ä\\n"}\n'
