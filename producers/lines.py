@@ -1,0 +1,132 @@
+"""Lines of an input that may be large, compressed, or endless: files, standard input, gzip by its magic bytes.
+
+InputError      the file cannot be opened or read, or is no whole gzip file
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, NamedTuple, Self, cast
+
+from tokentide.producers.traffic_errors import InputError
+from tokentide.schemas.limits import MAX_RECORD_BYTES
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+UTF8_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """One line without its end."""
+
+    number: int
+    """From 1."""
+    content: bytes
+    is_cut: bool
+    """The line is longer than the limit; `content` is its beginning."""
+
+
+class Input:
+    """An opened input; use it as a context manager.
+
+    Args:
+        source: a path, or a stream such as standard input (which stays open).
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+
+    def __init__(self, source: Path | BinaryIO) -> None:
+        self.name = source.name if isinstance(source, Path) else "standard input"
+        self._owns = isinstance(source, Path)
+        self._stored = _open(source)
+        self._size_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
+        self.stream: BinaryIO = self._stored
+        if self._stored.peek(2)[:2] == GZIP_MAGIC:
+            self.stream = cast("BinaryIO", gzip.GzipFile(fileobj=self._stored))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._owns:
+            self._stored.close()
+
+    def fraction_read(self) -> float | None:
+        """0 … 1 of the stored (compressed) bytes; None where the size is not known."""
+        if not self._size_bytes:
+            return None
+        return min(self._stored.tell() / self._size_bytes, 1.0)
+
+    def lines(self, limit_bytes: int = MAX_RECORD_BYTES) -> Iterator[Line]:
+        r"""Lines without `\n` or `\r\n`; a byte order mark before the first is dropped.
+
+        Raises:
+            InputError: the input ends in the middle of its compressed data, or cannot be read.
+        """
+        number = 0
+        while raw := self.read_line(limit_bytes + 2):
+            number += 1
+            if number == 1:
+                raw = raw.removeprefix(UTF8_BOM)
+            whole = raw.endswith(b"\n")
+            is_cut = not whole and len(raw) > limit_bytes
+            yield Line(number, raw.removesuffix(b"\n").removesuffix(b"\r")[:limit_bytes], is_cut)
+            while is_cut and not whole:
+                rest = self.read_line(1 << 20)
+                whole = not rest or rest.endswith(b"\n")
+
+    def read_line(self, limit_bytes: int) -> bytes:
+        """Up to and including the next newline, at most `limit_bytes`; empty at the end.
+
+        Raises:
+            InputError: as `lines`.
+        """
+        try:
+            return self.stream.readline(limit_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{self.name} is no whole gzip file ({error}); fetch it again") from error
+        except OSError as error:
+            raise InputError(f"{self.name} cannot be read: {error.strerror}") from error
+
+    def read_all(self) -> bytes:
+        """The rest.
+
+        Raises:
+            InputError: as `lines`.
+        """
+        return b"".join(iter(lambda: self.read_line(1 << 24), b""))
+
+
+def _open(source: Path | BinaryIO) -> io.BufferedReader:
+    if not isinstance(source, Path):
+        return source if isinstance(source, io.BufferedReader) else io.BufferedReader(_as_raw(source))
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise InputError(f"{source} cannot be opened: {error.strerror}") from error
+
+
+class _Raw(io.RawIOBase):
+    """Any readable stream as a raw one, so that it can be buffered and looked into."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the base says Buffer, always a memoryview here
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _as_raw(stream: BinaryIO) -> io.RawIOBase:
+    return _Raw(stream)
