@@ -1,0 +1,73 @@
+"""What each stored column means: the comments of ClickHouse's columns.
+
+Taken from the contract, so that the two cannot drift: a test holds the comments of the migrated tables and
+views against these texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
+from tokentide.schemas.arrow import DERIVED_COLUMNS, EVENT_ROWS
+from tokentide.schemas.columns import call_columns
+
+STORED_AT: Final = "When ClickHouse stored the row; retention counts from here."
+
+_CHANGED_BY_THE_WORKER: Final[Mapping[str, str]] = {
+    "cost_usd": "Cost of the call; null: unpriced. `cost_source` says whose figure it is.",
+}
+"""Columns that hold something else than what was sent."""
+
+_CONTRACT: Final = {column.name: column.description for column in call_columns()}
+
+EVENT_MEANINGS: Final[Mapping[str, str]] = {
+    name: (_CONTRACT | dict(DERIVED_COLUMNS) | dict(_CHANGED_BY_THE_WORKER))[name]
+    for name in EVENT_ROWS.names
+} | {"stored_at": STORED_AT}
+"""Of each column of `llm_events` and of the view `events`."""
+
+_SOURCE: Final[Mapping[str, str]] = {
+    "source": "Topic and topic id of the log that the row speaks for.",
+    "source_partition": "Partition of that log.",
+    "segment": "Which 65,536 offsets of the partition: offset / 65,536.",
+    "fold": "Identifies the settings and price book that the row was computed with.",
+    "version": "Offset up to which (exclusive) the log was read; the highest version of a row counts.",
+}
+
+WINDOW_MEANINGS: Final[Mapping[str, str]] = (
+    {"window_start": "Start of the window: `[start, start + 60 s)`, event time, UTC."}
+    | {name: f"Dimension: {_CONTRACT.get(name) or DERIVED_COLUMNS[name]}" for name in DIMENSIONS}
+    | {aggregate.name: f"{aggregate.meaning} [{aggregate.unit}]" for aggregate in AGGREGATES}
+)
+"""Of each column of the view `windows`; units in brackets."""
+
+PARTIAL_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | dict(WINDOW_MEANINGS) | {"stored_at": STORED_AT}
+"""Of each column of `llm_windows`."""
+
+LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
+    "topic": "Name of the topic.",
+    "first_offset": "Offset at which reading of the segment began.",
+    "records": "Records read.",
+    "gaps": "Offsets without a record: compaction, transaction markers.",
+    "items": "Events found in the records, packed ones counted singly; good, repeated and refused.",
+    "events": "Accepted events; each has a row in `llm_events`.",
+    "test_events": "Of these, the ones marked `test`.",
+    "duplicates": "Events whose `event_id` had been seen in the segment; counted here and nowhere else.",
+    "rejects": "Refused events or records; each is a dead letter.",
+    "rejects_by_reason": "The same by reason.",
+    "unknown_fields": "Fields of accepted events that the contract does not know.",
+    "lost": "Offsets of the segment that retention took before they were read.",
+    "min_timestamp": "Earliest event time of the segment; null: no event.",
+    "max_timestamp": "Latest event time of the segment; null: no event.",
+    "stored_at": STORED_AT,
+}
+"""Of each column of `llm_ledger`."""
+
+ANOMALY_COLUMNS_WITHOUT_DESCRIPTION: Final[Mapping[str, str]] = {
+    "schema_version": "Version of the message.",
+    "state": "`open` or `resolved`.",
+    "severity": "`warning` or `critical`.",
+}
+"""Fields of `schemas.anomaly.Anomaly` that explain themselves there by their type."""

@@ -1,0 +1,51 @@
+-- Question: how far was each part of the log read, and what was found there?
+-- Grain: one row per source, source_partition and segment (65,536 offsets).
+-- Units: counts; times in UTC.
+-- Time column: stored_at.
+-- Cost: small; one row per 65,536 offsets.
+CREATE OR REPLACE VIEW {database}.ledger
+(
+    source LowCardinality(String) COMMENT 'Topic and topic id of the log that the row speaks for.',
+    source_partition Int32 COMMENT 'Partition of that log.',
+    segment Int64 COMMENT 'Which 65,536 offsets of the partition: offset / 65,536.',
+    fold UInt64 COMMENT 'Identifies the settings and price book that the row was computed with.',
+    version Int64 COMMENT 'Offset up to which (exclusive) the log was read; the highest version of a row counts.',
+    topic LowCardinality(String) COMMENT 'Name of the topic.',
+    first_offset Int64 COMMENT 'Offset at which reading of the segment began.',
+    records Int64 COMMENT 'Records read.',
+    gaps Int64 COMMENT 'Offsets without a record: compaction, transaction markers.',
+    items Int64 COMMENT 'Events found in the records, packed ones counted singly; good, repeated and refused.',
+    events Int64 COMMENT 'Accepted events; each has a row in `llm_events`.',
+    test_events Int64 COMMENT 'Of these, the ones marked `test`.',
+    duplicates Int64 COMMENT 'Events whose `event_id` had been seen in the segment; counted here and nowhere else.',
+    rejects Int64 COMMENT 'Refused events or records; each is a dead letter.',
+    rejects_by_reason Map(LowCardinality(String), Int64) COMMENT 'The same by reason.',
+    unknown_fields Int64 COMMENT 'Fields of accepted events that the contract does not know.',
+    lost Int64 COMMENT 'Offsets of the segment that retention took before they were read.',
+    min_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Earliest event time of the segment; null: no event.',
+    max_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Latest event time of the segment; null: no event.',
+    stored_at DateTime64(3, 'UTC') COMMENT 'When ClickHouse stored the row; retention counts from here.'
+)
+AS SELECT
+    source,
+    source_partition,
+    segment,
+    fold,
+    version,
+    topic,
+    first_offset,
+    records,
+    gaps,
+    items,
+    events,
+    test_events,
+    duplicates,
+    rejects,
+    rejects_by_reason,
+    unknown_fields,
+    lost,
+    min_timestamp,
+    max_timestamp,
+    stored_at
+FROM {database}.llm_ledger FINAL
+COMMENT 'One row per segment of the log: what was read and found.';

@@ -1,0 +1,14 @@
+-- Question: which partials count?
+-- Grain: one row per window, series, source, source_partition and segment; all columns of `llm_windows`.
+-- Units: as `windows`.
+-- Time column: window_start.
+-- Cost: as `windows`, for which it is the source; the list of segments is read and held in memory, 40 bytes each.
+-- A partial counts if its fold is the one that the ledger names for its segment. `SELECT *` is meant: views are created
+-- again after every migration.
+CREATE OR REPLACE VIEW {database}.windows_in_force
+AS SELECT *
+FROM {database}.llm_windows FINAL
+WHERE (source, source_partition, segment, fold) IN (
+    SELECT source, source_partition, segment, fold FROM {database}.llm_ledger FINAL
+)
+COMMENT 'Partials in force, before merging over segments and partitions; read the view `windows`.';
