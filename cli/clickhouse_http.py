@@ -202,8 +202,7 @@ class ClickHouseHttp:
     def _unreachable(self, reason: str) -> UnreachableError:
         return UnreachableError(
             f"ClickHouse at {self.url} cannot be used: {reason}",
-            hint="Check the address in TOKENTIDE_CLICKHOUSE_URL (the HTTP port, 8123 by default); "
-            "`tokentide doctor` looks further.",
+            hint="Check the address in TOKENTIDE_CLICKHOUSE_URL (the HTTP port, 8123 by default).",
         )
 
 

@@ -109,8 +109,7 @@ def _ours(error: Exception, where: str, kafka: KafkaSettings) -> CliError:
         return UnreachableError(
             f"Kafka at {where} does not answer",
             hint="Check TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS, and kafka.security_protocol "
-            f"(now {kafka.security_protocol}): a broker that expects another one does not answer. "
-            "`tokentide doctor` looks further.",
+            f"(now {kafka.security_protocol}): a broker that expects another one does not answer.",
         )
     return RefusedError(f"Kafka at {where} answered with an error ({name})")
 

