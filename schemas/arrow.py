@@ -78,11 +78,13 @@ SOURCE_FIELDS: Final = (
     pa.field("source", pa.string()),
     pa.field("source_partition", pa.int32()),
     pa.field("segment", pa.int64()),
+    pa.field("first_offset", pa.int64()),
     pa.field("fold", pa.uint64()),
     pa.field("version", pa.int64()),
 )
-"""Which part of which log a partial or ledger row speaks for. `fold` identifies the settings and price book
-that it was computed with; `version` is the offset up to which (exclusive) it has read."""
+"""Which part of which log a partial or ledger row speaks for: the offsets from `first_offset` (the segment's first,
+unless retention had taken that) to `version` (exclusive) of a segment of a partition. `fold` identifies the settings and price book
+that it was computed with."""
 
 
 def aggregate_type(aggregate: Aggregate) -> pa.DataType:
@@ -112,7 +114,6 @@ LEDGER_ROWS: Final = pa.schema(
     [
         *SOURCE_FIELDS,
         pa.field("topic", pa.string()),
-        pa.field("first_offset", pa.int64()),
         pa.field("records", pa.int64()),
         pa.field("gaps", pa.int64()),
         pa.field("items", pa.int64()),

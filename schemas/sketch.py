@@ -21,14 +21,16 @@ KEY_BIAS: Final = 1023 * SUB_BUCKETS
 """So that 1.0 has the key 0."""
 ZERO_KEY: Final = -32_768
 """The bucket of 0, which has no logarithm."""
+LOWEST_KEY: Final = -32_767
+"""Values below 2⁻⁵¹¹ share the lowest bucket, so that keys fit 16 bits."""
 
 
 def bucket_key(value: float) -> int:
-    """Return the bucket of a value of 0 or more (2⁻⁵¹¹ … 2⁵¹¹)."""
+    """Return the bucket of a value from 0 to 2⁵¹¹."""
     if value == 0:
         return ZERO_KEY
     (bits,) = struct.unpack("<q", struct.pack("<d", value))
-    return (int(bits) >> MANTISSA_SHIFT) - KEY_BIAS
+    return max((int(bits) >> MANTISSA_SHIFT) - KEY_BIAS, LOWEST_KEY)
 
 
 def bucket_bounds(key: int) -> tuple[float, float]:

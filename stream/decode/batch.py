@@ -50,5 +50,5 @@ class Decoded:
     """Ordered by record and index."""
     items: int
     """Rows and refusals together: what the records held."""
-    unknown_fields: int
-    """Non-null fields that the contract does not know, over all rows."""
+    unknown_fields: Int32s
+    """Per row: non-null fields that the contract does not know."""

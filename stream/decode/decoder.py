@@ -38,14 +38,14 @@ class _Rows(NamedTuple):
     table: pa.Table
     record: Int32s
     item: Int32s
-    unknown_fields: int
+    unknown_fields: Int32s
 
 
 _NO_ROWS: Final = _Rows(
     pa.table({name: pa.array([], _DECODED[name]) for name in ("event_id", "timestamp", "service")}),
     np.empty(0, np.int32),
     np.empty(0, np.int32),
-    0,
+    np.empty(0, np.int32),
 )
 
 
@@ -146,14 +146,14 @@ def _sample(text: memoryview, rows: int) -> Iterable[object]:
 def _vouched_for(parsed: Parsed, record: Int32s, item: Int32s, left: list[int]) -> _Rows:
     """The parsed rows without the records that hold a doubtful one; those are added to `left`."""
     if not parsed.doubtful.any():
-        return _Rows(parsed.table, record, item, int(parsed.unknown_fields.sum()))
+        return _Rows(parsed.table, record, item, parsed.unknown_fields)
     doubtful = np.unique(record[parsed.doubtful])
     left.extend(doubtful.tolist())
     kept = ~np.isin(record, doubtful)
     if not kept.any():
         return _NO_ROWS
     table = parsed.table.filter(pa.array(kept))
-    return _Rows(table, record[kept], item[kept], int(parsed.unknown_fields[kept].sum()))
+    return _Rows(table, record[kept], item[kept], parsed.unknown_fields[kept])
 
 
 def _decode_by_reference(
@@ -162,7 +162,7 @@ def _decode_by_reference(
     events: list[CallEvent] = []
     places: list[tuple[int, int]] = []
     refusals: list[Refusal] = []
-    unknown = 0
+    unknown: list[int] = []
     for record in records:
         for outcome in decode_record(values[record]):
             if isinstance(outcome, Bad):
@@ -170,9 +170,11 @@ def _decode_by_reference(
             else:
                 events.append(outcome.event)
                 places.append((record, outcome.item))
-                unknown += outcome.unknown_fields
+                unknown.append(outcome.unknown_fields)
     place = np.asarray(places, dtype=np.int32).reshape(-1, 2)
-    return _Rows(events_table(events), place[:, 0], place[:, 1], unknown), refusals
+    return _Rows(
+        events_table(events), place[:, 0], place[:, 1], np.asarray(unknown, dtype=np.int32)
+    ), refusals
 
 
 def _with_defaults(table: pa.Table) -> pa.Table:
@@ -207,7 +209,8 @@ def _in_log_order(parts: list[_Rows]) -> _Rows:
     table = pa.concat_tables([part.table for part in parts], promote_options="default").combine_chunks()
     record = np.concatenate([part.record for part in parts])
     item = np.concatenate([part.item for part in parts])
+    unknown = np.concatenate([part.unknown_fields for part in parts])
     order = np.lexsort((item, record))
-    if not (np.diff(order) == 1).all():
-        table, record, item = table.take(pa.array(order)), record[order], item[order]
-    return _Rows(table, record, item, sum(part.unknown_fields for part in parts))
+    if (np.diff(order) == 1).all():
+        return _Rows(table, record, item, unknown)
+    return _Rows(table.take(pa.array(order)), record[order], item[order], unknown[order])

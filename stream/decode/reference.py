@@ -174,6 +174,23 @@ def _array_spans(text: str, count: int) -> list[bytes] | None:
     return spans if len(spans) == count else None
 
 
+def item_bytes(value: bytes | None, item: int) -> bytes | None:
+    """The bytes of one item of a record that was accepted, or the record where they cannot be told."""
+    if not value:
+        return value
+    text = value.decode("utf-8", "replace")
+    if text.lstrip().startswith("["):
+        try:
+            return list(_scan(text))[item]
+        except (ValueError, RecursionError, IndexError):
+            return value
+    lines = [line for line in text.split("\n") if line.strip()]
+    try:
+        return lines[item].encode() if len(lines) > 1 and isinstance(json.loads(lines[item]), dict) else value
+    except (ValueError, RecursionError, IndexError):
+        return value
+
+
 def _scan(text: str) -> Iterator[bytes]:
     decoder = json.JSONDecoder()
     position = text.index("[") + 1

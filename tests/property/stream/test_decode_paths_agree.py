@@ -214,7 +214,7 @@ def assert_same(fast: Decoded, slow: Decoded) -> None:
     np.testing.assert_array_equal(fast.item, slow.item)
     assert comparable(fast) == comparable(slow)
     assert fast.items == slow.items
-    assert fast.unknown_fields == slow.unknown_fields
+    np.testing.assert_array_equal(fast.unknown_fields, slow.unknown_fields)
     for name in fast.table.column_names:
         if name in slow.table.column_names:
             assert fast.table.schema.field(name).type == slow.table.schema.field(name).type

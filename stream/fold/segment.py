@@ -1,0 +1,137 @@
+"""Everything that is known of one segment of one source partition: a pure function of the log's prefix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokentide.schemas.aggregates import WINDOW_SECONDS
+from tokentide.schemas.arrow import LEDGER_ROWS, TIME_US
+from tokentide.schemas.rejects import RejectReason
+from tokentide.stream.decode.arrays import all_true, numbers
+from tokentide.stream.decode.batch import Bools, Int64s
+from tokentide.stream.fold.measures import measure
+from tokentide.stream.fold.partials import Span, partial_rows, span_columns
+from tokentide.stream.fold.seen import SeenIds
+from tokentide.stream.fold.slots import Slots
+from tokentide.stream.fold.totals import Reader, Totals
+
+_MICROSECONDS: Final = 1_000_000
+
+
+class FoldSettings(NamedTuple):
+    """What a fold depends on beside the events."""
+
+    dimensions: Sequence[str]
+    series_cap: int
+
+
+class SegmentFold:
+    """The partials and the ledger of one segment.
+
+    Feed it the events of the segment in the order of the log: `admit` the ids, then `add` the admitted rows. The
+    result does not depend on how the log was cut into batches.
+    """
+
+    def __init__(self, span: Span, topic: str, settings: FoldSettings, *, lost: int = 0) -> None:
+        self._span = span
+        self._topic = topic
+        self._ids = SeenIds()
+        self._slots = Slots(settings.dimensions, settings.series_cap)
+        self._totals = Totals()
+        self._newest_us = -1
+        self._oldest_us: int | None = None
+        self._lost = lost
+        self._count = Counter[str]()
+        self._rejects = Counter[RejectReason]()
+
+    @property
+    def span(self) -> Span:
+        """What has been read so far."""
+        return self._span
+
+    def admit(self, event_ids: Any) -> Bools:
+        """Return which rows are the first of their id in this segment; count the others as duplicates."""
+        repeated = self._ids.add(event_ids)
+        self._count["duplicates"] += int(np.count_nonzero(repeated))
+        return ~repeated
+
+    def late(self, timestamps_us: Int64s) -> Bools:
+        """Return which admitted events come after their window had ended by the newest event time before them."""
+        newest = np.maximum.accumulate(np.concatenate(([self._newest_us], timestamps_us)))
+        ends = (timestamps_us // (WINDOW_SECONDS * _MICROSECONDS) + 1) * (WINDOW_SECONDS * _MICROSECONDS)
+        return ends <= newest[:-1]
+
+    def add(self, table: pa.Table, late: Bools) -> None:
+        """Fold enriched events that were admitted; `table` has the columns of `EVENT_ROWS` that occur."""
+        rows = table.num_rows
+        if not rows:
+            return
+        timestamps = numbers(table["timestamp"].combine_chunks()).values
+        self._newest_us = max(self._newest_us, int(timestamps.max()))
+        oldest = int(timestamps.min())
+        self._oldest_us = oldest if self._oldest_us is None else min(self._oldest_us, oldest)
+        window_start = timestamps // (WINDOW_SECONDS * _MICROSECONDS) * WINDOW_SECONDS
+        slot = self._slots.assign(table, window_start)
+        self._count["events"] += rows
+        test = _test_rows(table)
+        if test is None:
+            self._totals.add(slot, measure(table, late), len(self._slots))
+            return
+        self._count["test_events"] += int(np.count_nonzero(test))
+        self._totals.add_ones("test_calls", slot[test], len(self._slots))
+        if not test.all():
+            real = table.filter(pa.array(~test)).combine_chunks()
+            self._totals.add(slot[~test], measure(real, late[~test]), len(self._slots))
+
+    def refuse(self, reasons: Sequence[RejectReason]) -> None:
+        """Count refused items."""
+        self._rejects.update(reasons)
+
+    def read(self, *, next_offset: int, records: int, unknown_fields: int = 0) -> None:
+        """The log has been read up to `next_offset` (exclusive); offsets without a record are gaps."""
+        self._count["records"] += records
+        self._count["gaps"] += next_offset - self._span.version - records
+        self._count["unknown_fields"] += unknown_fields
+        self._span = self._span._replace(version=next_offset)
+
+    def dirty_partials(self, reader: Reader) -> pa.Table:
+        """Rows of `llm_windows` for every partial that changed since this reader's last call, with absolute values.
+
+        Raises:
+            OverflowError: see `Totals.sums`.
+        """
+        dirty = self._totals.dirty_slots(reader)
+        rows = partial_rows(self._span, self._slots.all(), self._totals, dirty)
+        self._totals.mark_clean(reader, dirty)
+        return rows
+
+    def ledger_row(self) -> pa.Table:
+        """The segment's row of `llm_ledger`."""
+        rejects = sum(self._rejects.values())
+        count = self._count
+        columns = span_columns(self._span, 1)
+        columns["topic"] = [self._topic]
+        for name in ("records", "gaps", "events", "test_events", "duplicates", "unknown_fields"):
+            columns[name] = [count[name]]
+        columns["items"] = [count["events"] + count["duplicates"] + rejects]
+        columns["rejects"] = [rejects]
+        columns["rejects_by_reason"] = [sorted((str(reason), n) for reason, n in self._rejects.items())]
+        columns["lost"] = [self._lost]
+        known = self._oldest_us is not None
+        columns["min_timestamp"] = pa.array([self._oldest_us], TIME_US)
+        columns["max_timestamp"] = pa.array([self._newest_us if known else None], TIME_US)
+        return pa.table(columns, schema=LEDGER_ROWS)
+
+
+def _test_rows(table: pa.Table) -> Bools | None:
+    """Which rows are test events, or None if none is."""
+    if "test" not in table.column_names:
+        return None
+    test = all_true(pc.fill_null(table["test"].combine_chunks(), fill_value=False))
+    return test if test.any() else None

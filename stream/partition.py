@@ -1,0 +1,295 @@
+"""One source partition: from record batches to what a checkpoint has to make durable. Pure: no I/O, no clock.
+
+The protocol and why it is exact stand in docs/delivery.md. In short: the log is cut into segments of 65,536 offsets;
+reading begins at the first offset of the segment that holds the committed offset; events below the committed offset are
+folded again but not stored again, because their rows are durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from tokentide.schemas.aggregates import SEGMENT_OFFSETS
+from tokentide.schemas.arrow import LEDGER_ROWS, TIME_MS, WINDOW_ROWS
+from tokentide.schemas.rejects import DeadLetter
+from tokentide.stream.decode.arrays import numbers
+from tokentide.stream.decode.batch import Decoded, Int32s, Int64s, Refusal
+from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
+from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.fold.partials import Span
+from tokentide.stream.fold.segment import FoldSettings, SegmentFold
+from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
+
+Enrich = Callable[[pa.Table], pa.Table]
+"""Decoded events to event rows: tokens counted, calls priced, errors classified."""
+
+
+class SteppedBack(Exception):  # noqa: N818 - the consumer, not the data, is at fault
+    """A batch begins before the offset that was expected: the consumer was rewound without this state."""
+
+
+class RecordBatch(NamedTuple):
+    """Consecutive records of one partition."""
+
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None]
+    offsets: Int64s
+    """Ascending; gaps (transaction markers, compaction) are allowed."""
+    timestamps_ms: Int64s
+    """Kafka's time of each record."""
+
+
+class Source(NamedTuple):
+    """Which log the partition is."""
+
+    name: str
+    """Topic and topic id, so that a topic that is deleted and made anew is another source."""
+    topic: str
+    partition: int
+
+
+class Start(NamedTuple):
+    """Where reading begins, and what is durable already."""
+
+    read_from: int
+    stored_to: int
+    """Rows of events below this offset are durable."""
+    lost: int = 0
+    """Offsets that retention took before they were read."""
+
+
+class PartitionRules(NamedTuple):
+    """What the results depend on beside the log."""
+
+    fold: FoldSettings
+    fold_id: int
+    clock: ClockLimits
+    letters: LetterPolicy
+
+
+class Checkpoint(NamedTuple):
+    """What must be durable before `position` may be committed."""
+
+    position: int
+    letters: Sequence[DeadLetter]
+    rows: Sequence[pa.Table]
+    """Event rows, one table per batch, each with the columns that occur."""
+    partials: pa.Table
+    ledger: pa.Table
+
+    @property
+    def row_count(self) -> int:
+        """Event rows of all tables."""
+        return sum(table.num_rows for table in self.rows)
+
+
+class PartitionFold:
+    """The state of one assigned partition, from its assignment on."""
+
+    def __init__(
+        self, source: Source, start: Start, rules: PartitionRules, decoder: Decoder, enrich: Enrich
+    ) -> None:
+        self._source = source
+        self._rules = rules
+        self._decoder = decoder
+        self._enrich = enrich
+        self._position = start.read_from
+        self._stored_to = start.stored_to
+        self._committed = start.stored_to
+        self._lost = start.lost
+        self._segments: dict[int, SegmentFold] = {}
+        self._letters: list[DeadLetter] = []
+        self._rows: list[pa.Table] = []
+        self._rows_bytes = 0
+
+    @property
+    def position(self) -> int:
+        """The next offset to be read."""
+        return self._position
+
+    @property
+    def source(self) -> Source:
+        """Which log this is."""
+        return self._source
+
+    @property
+    def held_rows(self) -> int:
+        """Event rows that wait for a checkpoint."""
+        return sum(table.num_rows for table in self._rows)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of these rows."""
+        return self._rows_bytes
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything that was durable at the start has been folded again; before, nothing new can be stored."""
+        return self._position >= self._stored_to
+
+    def ingest(self, batch: RecordBatch) -> int:
+        """Decode, enrich and fold a batch; return how many events it held.
+
+        Raises:
+            SteppedBack: the batch begins below `position`. Nothing of it was taken.
+        """
+        first = int(batch.offsets[0])
+        if first < self._position:
+            raise SteppedBack(f"offset {first} came again, {self._position} was expected")
+        decoded = self._decoder.decode(batch.values)
+        decoded = refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
+        end = int(batch.offsets[-1]) + 1
+        for segment in range(first // SEGMENT_OFFSETS, (end - 1) // SEGMENT_OFFSETS + 1):
+            self._ingest_segment(segment, batch, decoded, end)
+        self._position = end
+        return len(decoded.record)
+
+    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded, end: int) -> None:
+        begin, after = segment * SEGMENT_OFFSETS, (segment + 1) * SEGMENT_OFFSETS
+        first_record, last_record = np.searchsorted(batch.offsets, (begin, after)).tolist()
+        inside = slice(*np.searchsorted(decoded.record, (first_record, last_record)).tolist())
+        fold = self._segment(segment)
+        refusals = [r for r in decoded.refusals if first_record <= r.record < last_record]
+        fold.refuse([refusal.problem.reason for refusal in refusals])
+        self._hold_letters(refusals, batch)
+        self._fold_rows(fold, batch, decoded, inside)
+        fold.read(
+            next_offset=min(after, end),
+            records=last_record - first_record,
+            unknown_fields=int(decoded.unknown_fields[inside].sum()),
+        )
+
+    def _segment(self, segment: int) -> SegmentFold:
+        if segment not in self._segments:
+            first_offset = max(segment * SEGMENT_OFFSETS, self._position)
+            span = Span(
+                source=self._source.name,
+                partition=self._source.partition,
+                segment=segment,
+                first_offset=first_offset,
+                fold=self._rules.fold_id,
+                version=first_offset,
+            )
+            self._segments[segment] = SegmentFold(span, self._source.topic, self._rules.fold, lost=self._lost)
+            self._lost = 0
+        return self._segments[segment]
+
+    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, decoded: Decoded, rows: slice) -> None:
+        if rows.start == rows.stop:
+            return
+        table = decoded.table.slice(rows.start, rows.stop - rows.start).combine_chunks()
+        record, item = decoded.record[rows], decoded.item[rows]
+        fresh = fold.admit(table["event_id"].combine_chunks())
+        if not fresh.all():
+            table = table.filter(pa.array(fresh)).combine_chunks()
+            record, item = record[fresh], item[fresh]
+        if not table.num_rows:
+            return
+        enriched = self._enrich(table)
+        late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
+        fold.add(enriched, late)
+        places = _Places(batch.offsets[record], item, batch.timestamps_ms[record])
+        placed = _placed(enriched.append_column("late", pa.array(late)), self._source, places)
+        self._hold_rows(placed, places.offset)
+
+    def _hold_rows(self, table: pa.Table, offsets: Int64s) -> None:
+        if int(offsets[0]) < self._stored_to:
+            table = table.filter(pa.array(offsets >= self._stored_to))
+        if table.num_rows:
+            self._rows.append(table)
+            self._rows_bytes += table.nbytes
+
+    def _hold_letters(self, refusals: Sequence[Refusal], batch: RecordBatch) -> None:
+        for refusal in refusals:
+            offset = int(batch.offsets[refusal.record])
+            if offset < self._stored_to:
+                continue
+            place = RecordPlace(
+                source=self._source.name,
+                topic=self._source.topic,
+                partition=self._source.partition,
+                offset=offset,
+                timestamp_ms=int(batch.timestamps_ms[refusal.record]),
+                key=batch.keys[refusal.record],
+            )
+            self._letters.append(dead_letter(refusal, place, self._rules.letters))
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Take what is new since the last call, or None if nothing is, or not yet all durable events are folded again.
+
+        The caller makes it durable in the order letters, rows, partials, ledger, then commits `position` and calls
+        `committed`. If any of that fails for good, this object must be dropped: it has given its rows away.
+        """
+        if not self.is_caught_up or self._position == self._committed:
+            return None
+        segments = list(self._segments.values())
+        partials = [fold.dirty_partials("store") for fold in segments]
+        rows, letters = self._rows, self._letters
+        self._rows, self._letters, self._rows_bytes = [], [], 0
+        return Checkpoint(
+            position=self._position,
+            letters=letters,
+            rows=rows,
+            partials=pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table(),
+            ledger=pa.concat_tables([fold.ledger_row() for fold in segments])
+            if segments
+            else LEDGER_ROWS.empty_table(),
+        )
+
+    def published(self) -> pa.Table:
+        """Take the partials that changed since the last call, for the windows topic; they are absolute."""
+        partials = [fold.dirty_partials("publish") for fold in self._segments.values()]
+        return pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table()
+
+    def committed(self, position: int) -> None:
+        """The commit of `position` was accepted: forget the segments that lie wholly below it."""
+        self._committed = position
+        self._stored_to = max(self._stored_to, position)
+        self._segments = {
+            segment: fold
+            for segment, fold in self._segments.items()
+            if (segment + 1) * SEGMENT_OFFSETS > position
+        }
+
+
+class _Places(NamedTuple):
+    """Where each event of a table stands in its partition."""
+
+    offset: Int64s
+    item: Int32s
+    sent_ms: Int64s
+
+
+def _placed(table: pa.Table, source: Source, places: _Places) -> pa.Table:
+    """Add the columns that say where each event came from."""
+    rows = table.num_rows
+    columns = {
+        "source": pa.repeat(source.name, rows),
+        "source_partition": pa.repeat(pa.scalar(source.partition, pa.int32()), rows),
+        "source_offset": pa.array(places.offset),
+        "source_index": pa.array(places.item, pa.int32()),
+        "sent_at": pa.array(places.sent_ms, TIME_MS),
+    }
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table
+
+
+def start_of(committed: int | None, earliest: int) -> Start:
+    """Where to begin on a partition whose segment has nothing in the ledger that says otherwise.
+
+    Args:
+        committed: the group's committed offset, None if it has none.
+        earliest: the first offset that the broker still has.
+    """
+    if committed is None:
+        return Start(read_from=earliest, stored_to=earliest)
+    segment_start = committed // SEGMENT_OFFSETS * SEGMENT_OFFSETS
+    if earliest <= segment_start:
+        return Start(read_from=segment_start, stored_to=committed)
+    begin = max(committed, earliest)
+    return Start(read_from=begin, stored_to=begin, lost=begin - committed)
