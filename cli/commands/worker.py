@@ -1,0 +1,32 @@
+"""`tokentide worker`: one stream worker in this process."""
+
+from __future__ import annotations
+
+import argparse
+
+from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.extras import import_from_extra
+from tokentide.cli.registry import Example
+
+DESCRIPTION = """Run one stream worker: it reads events, counts tokens, prices calls, folds them into windows, writes to
+ClickHouse, and opens incidents. More workers share the partitions of the topic; each uses about one processor.
+
+It ends by itself when it cannot go on safely (another exit code than 0, and one log line that says why):
+let whatever runs it start it again. SIGTERM and Ctrl-C finish the current checkpoint first."""
+EXAMPLES = (
+    Example("tokentide worker", "With the settings of the environment and ./tokentide.toml."),
+    Example("tokentide worker --set worker.stages=ingest", "Without detection, which another worker does."),
+    Example("tokentide worker --set metrics.port=9100", "With metrics for Prometheus on 127.0.0.1:9100."),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_settings_arguments(parser, ["kafka", "clickhouse"], group_id=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until told to stop; the worker decides on its exit code."""
+    settings = settings_from(args)
+    module = import_from_extra("tokentide.stream.worker", extra="stream", purpose="`tokentide worker`")
+    return int(module.run_worker(settings))
