@@ -89,6 +89,7 @@ class _Minute:
     dropped: Counter[Drop] = field(default_factory=Counter)
     mended: int = 0
     suspect: int = 0
+    troubles: dict[str, None] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
 
 
@@ -138,6 +139,12 @@ class Counts:
             self._minute.first.setdefault("suspect", detail)
         self.report()
 
+    def trouble(self, text: str) -> None:
+        """Have a state of affairs logged that costs no event yet, such as a full disk."""
+        with self._lock:
+            self._minute.troubles[text] = None
+        self.report()
+
     def report(self, *, last: bool = False) -> None:
         """Log what went wrong, if a minute has passed since the last line, or if this is the last."""
         now = self._monotonic()
@@ -153,7 +160,8 @@ class Counts:
 
 
 def _lines(minute: _Minute) -> list[str]:
-    lines = [_dropped(reason, count, minute) for reason, count in minute.dropped.items()]
+    lines = list(minute.troubles)
+    lines += [_dropped(reason, count, minute) for reason, count in minute.dropped.items()]
     if minute.mended:
         lines.append(f"{minute.mended} events sent with a correction; first: {minute.first['mended']}")
     if minute.suspect:

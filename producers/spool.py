@@ -24,8 +24,8 @@ from tokentide.producers.spool_segment import (
     Frame,
     Segment,
     SegmentWriter,
-    frame_size,
     existing,
+    frame_size,
 )
 
 SEGMENT_BYTES: Final = 1_048_576

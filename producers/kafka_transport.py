@@ -1,0 +1,306 @@
+"""The transport to Kafka, on kafka-python 3: idempotent, acknowledged by all replicas, never blocking.
+
+What of kafka-python it works around (3.0.12, read and tried):
+
+- Its constructor blocks until a broker has answered, so it runs in a short-lived thread.
+- `send` blocks while the topic's partitions are unknown; they are asked for in that thread as well.
+- There is no bound on its memory; the dispatcher bounds what it hands over.
+- It registers an exit handler that would close it before the last events are sent; ours does that.
+- Its default partitioner spreads single records at random, which makes batches of one; the sticky one
+  fills a batch first.
+- `close` gives up when its flush times out, and leaves its thread running.
+- It logs values at DEBUG: they are handed over in an object that shows only their size.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from tokentide.producers.kafka_logs import quiet
+from tokentide.producers.transport import ACKED, Done, Outcome, Result
+
+CONNECT_THREAD: Final = "tokentide-connect"
+REQUEST_TIMEOUT_S: Final = 10.0
+BOOTSTRAP_TIMEOUT_S: Final = 15.0
+TOPIC_TIMEOUT_S: Final = 6.0
+BLOCK_S: Final = 2.0
+"""How long `send` may wait for partitions that were known once and are not any more."""
+FIRST_RETRY_S: Final = 0.5
+LAST_RETRY_S: Final = 15.0
+LINGER_MS: Final = 5
+"""On top of the packing: lets several packs for one partition share a request."""
+BATCH_BYTES: Final = 131_072
+
+ClientArguments = Mapping[str, object]
+"""Addresses, encryption, login: what `tokentide.config.client_arguments` makes."""
+
+
+class KafkaClient(Protocol):
+    """What is used of `kafka.KafkaProducer`."""
+
+    def send(self, topic: str, value: object) -> Any:
+        """Return a future with `add_callback` and `add_errback`."""
+        ...
+
+    def partitions_for(self, topic: str) -> set[int]:
+        """Return the partitions, after waiting for them."""
+        ...
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush and close."""
+        ...
+
+
+class KafkaTransport:
+    """Sends records to one topic; the record time is the time of sending, the key is empty.
+
+    It may be used without a `Producer`, to send records that are packed already (`packing.pack`): call
+    `ready` until it is true, then `send`; keep what is not acknowledged yet within a bound of your own.
+
+    Args:
+        arguments: makes the client's addresses and security; called in the connecting thread.
+        topic: where to send.
+        compression: `auto` is lz4 where the module `lz4` is installed, else gzip.
+        delivery_timeout_s: after so long a record ends as `UNAVAILABLE`.
+        monotonic: seconds.
+        logs: let kafka-python's own log lines through.
+    """
+
+    def __init__(
+        self,
+        arguments: Callable[[], ClientArguments],
+        *,
+        topic: str,
+        compression: str = "auto",
+        delivery_timeout_s: float = 30.0,
+        monotonic: Callable[[], float],
+        logs: bool = False,
+    ) -> None:
+        self._arguments = arguments
+        self._topic = topic
+        self._compression = compression
+        self._delivery_timeout_s = delivery_timeout_s
+        self._monotonic = monotonic
+        self._logs = logs
+        self._lock = threading.Lock()
+        self._client: KafkaClient | None = None
+        self._connecting: threading.Thread | None = None
+        self._is_closed = False
+        self._retry_at = 0.0
+        self._retry_s = FIRST_RETRY_S
+        self._problem: str | None = None
+
+    def ready(self) -> bool:
+        """Return whether `send` may be called; begin to connect if not, with growing pauses."""
+        if self._client is not None:
+            return True
+        with self._lock:
+            if self._connecting is None and not self._is_closed and self._monotonic() >= self._retry_at:
+                thread = threading.Thread(target=self._connect, name=CONNECT_THREAD, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the interpreter is ending
+                    self._fails(error)
+                else:
+                    self._connecting = thread
+        return False
+
+    def send(self, value: bytes, done: Done) -> None:
+        """Send one record; `done` is called from the client's thread, or at once where that fails."""
+        client = self._client
+        if client is None:
+            done(Result(Outcome.UNAVAILABLE, self._problem or "not connected"))
+            return
+        try:
+            future = client.send(self._topic, value=Payload(value))
+        except Exception as error:  # noqa: BLE001 - the client raises more kinds than it documents
+            done(result_of(error))
+            return
+        future.add_callback(lambda _: done(ACKED))
+        future.add_errback(lambda error: done(result_of(error)))
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection: the kind of the error, in words that hold no secret."""
+        return self._problem
+
+    def close(self, timeout_s: float) -> None:
+        """Disconnect within the time."""
+        with self._lock:
+            self._is_closed = True
+            client, self._client = self._client, None
+        if client is not None:
+            _close(client, timeout_s)
+
+    def abandon(self) -> None:
+        """In a forked child: leave the parent's sockets alone and start afresh when needed."""
+        if self._client is not None:
+            _leave_to_parent(self._client)
+        self._lock = threading.Lock()
+        self._client = None
+        self._connecting = None
+        self._retry_at = 0.0
+        self._retry_s = FIRST_RETRY_S
+        self._problem = None
+
+    def _connect(self) -> None:
+        client = None
+        try:
+            client = self._new_client()
+            self._find_topic(client)
+        except Exception as error:  # noqa: BLE001 - as above; this is the thread's outermost function
+            self._fails(error)
+            if client is not None:
+                _close(client, 0.0)
+            client = None
+        with self._lock:
+            self._connecting = None
+            if client is not None and not self._is_closed:
+                self._client, client = client, None
+                self._retry_s = FIRST_RETRY_S
+                self._problem = None
+        if client is not None:  # closed meanwhile
+            _close(client, 0.0)
+
+    def _find_topic(self, client: KafkaClient) -> None:
+        deadline = self._monotonic() + TOPIC_TIMEOUT_S
+        while True:
+            try:
+                client.partitions_for(self._topic)
+            except Exception as error:
+                if type(error).__name__ != "KafkaTimeoutError":
+                    raise
+                if self._monotonic() >= deadline or self._is_closed:
+                    raise TopicMissingError from error
+            else:
+                return
+
+    def _fails(self, error: BaseException) -> None:
+        self._problem = _words(error)
+        self._retry_at = self._monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    def _new_client(self) -> KafkaClient:
+        # Imported when first needed: loading the client takes about a quarter of a second.
+        from kafka import KafkaProducer  # noqa: PLC0415
+        from kafka.partitioner import StickyPartitioner  # noqa: PLC0415
+
+        arguments = dict(self._arguments())
+        if not self._logs:
+            quiet([CONNECT_THREAD, "tokentide-sender", f"{arguments['client_id']}-network-thread"])
+        arguments["request_timeout_ms"] = _ms(min(REQUEST_TIMEOUT_S, self._delivery_timeout_s / 2))
+        client: KafkaClient = KafkaProducer(
+            **arguments,
+            value_serializer=_serializer(),
+            acks="all",
+            enable_idempotence=True,
+            compression_type=_codec(self._compression),
+            partitioner=StickyPartitioner(),
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
+            max_request_size=4 * 1_048_576,  # the broker is to judge the size, after compression
+            max_block_ms=_ms(BLOCK_S),
+            bootstrap_timeout_ms=_ms(BOOTSTRAP_TIMEOUT_S),
+            delivery_timeout_ms=_ms(self._delivery_timeout_s),
+            reconnect_backoff_ms=100,
+            reconnect_backoff_max_ms=2000,
+            allow_auto_create_topics=False,  # by chance with one partition; `tokentide init` does it right
+            metrics_enabled=False,
+        )
+        cleanup = getattr(client, "_cleanup", None)
+        if cleanup is not None:
+            atexit.unregister(cleanup)
+        return client
+
+
+class TopicMissingError(Exception):
+    """The broker did not name the topic's partitions in time."""
+
+
+class Payload:
+    """A record's value for the client: its representation, which the client logs, is only the size."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<{len(self.value)} bytes>"
+
+
+def _serializer() -> object:
+    from kafka.serializer import Serializer  # noqa: PLC0415 - loaded with the client
+
+    class PayloadSerializer(Serializer):  # type: ignore[misc] # kafka-python is untyped
+        def serialize(self, topic: str, headers: object, data: Payload) -> bytes:
+            del topic, headers
+            return data.value
+
+    return PayloadSerializer()
+
+
+def result_of(error: BaseException) -> Result:
+    """Map an error of kafka-python to an outcome, by its class."""
+    from kafka import errors  # noqa: PLC0415 - loaded with the client
+
+    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+        return Result(Outcome.TOO_LARGE, _words(error))
+    if isinstance(error, errors.InvalidRecordError | errors.UnsupportedForMessageFormatError):
+        return Result(Outcome.REFUSED, _words(error))
+    return Result(Outcome.UNAVAILABLE, _words(error))
+
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "KafkaTimeoutError": "is a broker running at the address of bootstrap_servers?",
+    "NoBrokersAvailable": "is a broker running at the address of bootstrap_servers?",
+    "TopicMissingError": "the broker answers, but the topic is not there: create it with `tokentide init`",
+    "UnknownTopicOrPartitionError": "the topic does not exist: create it with `tokentide init`",
+    "TopicAuthorizationFailedError": "the user may not write to the topic",
+    "ClusterAuthorizationFailedError": "the user may not write idempotently: allow IdempotentWrite",
+    "SaslAuthenticationFailedError": "the broker refuses the user or the password",
+}
+
+
+def _words(error: BaseException) -> str:
+    """The kind of the error and what to do; not its text, which may hold addresses with passwords."""
+    name = type(error).__name__
+    remedy = _REMEDIES.get(name)
+    return f"{name}: {remedy}" if remedy else name
+
+
+def _codec(compression: str) -> str | None:
+    if compression == "auto":
+        return "lz4" if importlib.util.find_spec("lz4") else "gzip"
+    return None if compression == "none" else compression
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _close(client: KafkaClient, timeout_s: float) -> None:
+    try:
+        client.close(timeout=timeout_s)
+    except Exception:  # noqa: BLE001 - a flush that timed out; the client is still open
+        sender = getattr(client, "_sender", None)
+        with suppress(Exception):
+            sender.force_close()  # type: ignore[union-attr] # of no public name; suppressed if it goes
+
+
+def _leave_to_parent(client: KafkaClient) -> None:
+    """Keep the copy of the parent's client from being closed in this process, by anyone.
+
+    Its sockets and its epoll are shared with the parent: closing TLS would end the parent's session,
+    and its destructor would wait for a thread that does not exist here.
+    """
+    client._closed = True  # type: ignore[attr-defined] # noqa: SLF001 - what `close` asks first
+    _PARENTS_CLIENTS.append(client)
+
+
+_PARENTS_CLIENTS: Final[list[KafkaClient]] = []
