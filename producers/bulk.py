@@ -6,9 +6,11 @@ For tools that read a file or make traffic and can wait. Applications use `Produ
 from __future__ import annotations
 
 import importlib.util
+import json
+import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from tokentide.producers.compact_json import encode_json
@@ -23,6 +25,8 @@ PACK_BYTES: Final = 65_536
 PACK_EVENTS: Final = 500
 IN_FLIGHT_BYTES: Final = 16_000_000
 """Bytes handed to the client and not acknowledged; above it sending waits. Bounds memory."""
+LINGER_S: Final = 1.0
+"""An open pack is sent after this time, if only events keep coming; see `push` for when they do not."""
 DELIVERY_TIMEOUT_S: Final = 120.0
 METADATA_TIMEOUT_S: Final = 20.0
 
@@ -52,6 +56,50 @@ class EventSink(Protocol):
 
     def close(self) -> None:
         """Flush and release; taking more is an error."""
+
+
+class MemorySink:
+    """Keeps what it is given: for dry runs and tests."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        """Events as bytes, in the order given."""
+        self.alone: list[bytes] = []
+        """What came by `send_alone`."""
+        self.pushes = 0
+        self.is_flushed = True
+
+    @property
+    def acknowledged(self) -> int:
+        """Everything taken before the last flush."""
+        return len(self.lines) + len(self.alone) if self.is_flushed else 0
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        """The events, read again from their bytes."""
+        return [json.loads(line) for line in self.lines]
+
+    def send(self, event: Event | bytes, event_id: str | None = None) -> None:  # noqa: ARG002 - one place only
+        """Keep one event."""
+        self.lines.append(event if isinstance(event, bytes) else encode_json(event))
+        self.is_flushed = False
+
+    def send_alone(self, value: bytes) -> None:
+        """Keep bytes."""
+        self.alone.append(value)
+        self.is_flushed = False
+
+    def push(self) -> None:
+        """Count it."""
+        self.pushes += 1
+
+    def flush(self) -> None:
+        """Everything is stored."""
+        self.is_flushed = True
+
+    def close(self) -> None:
+        """Everything is stored."""
+        self.is_flushed = True
 
 
 class NdjsonSink:
@@ -144,6 +192,7 @@ class KafkaSink:
         pack_events: int = PACK_EVENTS,
         in_flight_bytes: int = IN_FLIGHT_BYTES,
         timeout_s: float = DELIVERY_TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -159,6 +208,8 @@ class KafkaSink:
         self._in_flight_bytes = 0
         self._acknowledged = 0
         self._is_broken = False
+        self._clock = clock
+        self._push_at_s = clock() + LINGER_S
 
     @property
     def acknowledged(self) -> int:
@@ -185,6 +236,8 @@ class KafkaSink:
         waiting.size_bytes += len(line) + 2
         if len(waiting.events) >= self._pack_events or waiting.size_bytes >= self._pack_bytes:
             self._send_pack(index)
+        if self._clock() >= self._push_at_s:
+            self.push()
 
     def send_alone(self, value: bytes) -> None:
         """Send bytes as they are; waits while too much is unacknowledged.
@@ -200,6 +253,7 @@ class KafkaSink:
         Raises:
             DeliveryError: an earlier record was refused or timed out.
         """
+        self._push_at_s = self._clock() + LINGER_S
         for index in range(len(self._packs)):
             self._send_pack(index)
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import select
+import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple, Self, cast
@@ -18,6 +21,8 @@ from tokentide.schemas.limits import MAX_RECORD_BYTES
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 UTF8_BOM: Final = b"\xef\xbb\xbf"
+FIRST_IDLE_S: Final = 0.1
+IDLE_S: Final = 0.5
 
 
 class Line(NamedTuple):
@@ -35,15 +40,16 @@ class Input:
 
     Args:
         source: a path, or a stream such as standard input (which stays open).
+        on_idle: called while a pipe or terminal has nothing to read: the time to send what is held back.
 
     Raises:
         InputError: the file cannot be opened.
     """
 
-    def __init__(self, source: Path | BinaryIO) -> None:
+    def __init__(self, source: Path | BinaryIO, *, on_idle: Callable[[], None] | None = None) -> None:
         self.name = source.name if isinstance(source, Path) else "standard input"
         self._owns = isinstance(source, Path)
-        self._stored = _open(source)
+        self._stored = _open(source, on_idle)
         self._size_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
         self.stream: BinaryIO = self._stored
         if self._stored.peek(2)[:2] == GZIP_MAGIC:
@@ -104,13 +110,44 @@ class Input:
         return b"".join(iter(lambda: self.read_line(1 << 24), b""))
 
 
-def _open(source: Path | BinaryIO) -> io.BufferedReader:
-    if not isinstance(source, Path):
-        return source if isinstance(source, io.BufferedReader) else io.BufferedReader(_as_raw(source))
+def _open(source: Path | BinaryIO, on_idle: Callable[[], None] | None) -> io.BufferedReader:
+    if isinstance(source, Path):
+        try:
+            return source.open("rb")
+        except OSError as error:
+            raise InputError(f"{source} cannot be opened: {error.strerror}") from error
+    if on_idle is not None and (descriptor := _waiting_descriptor(source)) is not None:
+        return io.BufferedReader(_Pipe(descriptor, on_idle))
+    return source if isinstance(source, io.BufferedReader) else io.BufferedReader(_Raw(source))
+
+
+def _waiting_descriptor(stream: BinaryIO) -> int | None:
+    """The descriptor of a stream that may keep its reader waiting: a pipe, a terminal, a socket."""
     try:
-        return source.open("rb")
-    except OSError as error:
-        raise InputError(f"{source} cannot be opened: {error.strerror}") from error
+        descriptor = stream.fileno()
+    except (OSError, AttributeError):
+        return None
+    return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+
+
+class _Pipe(io.RawIOBase):
+    """A descriptor that says when there is nothing to read. It is not closed here: it is the caller's."""
+
+    def __init__(self, descriptor: int, on_idle: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._on_idle = on_idle
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the base says Buffer, always a memoryview here
+        wait_s = FIRST_IDLE_S
+        while not select.select([self._descriptor], [], [], wait_s)[0]:
+            self._on_idle()
+            wait_s = IDLE_S
+        data = os.read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Raw(io.RawIOBase):
@@ -122,11 +159,7 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the base says Buffer, always a memoryview here
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # as above
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _as_raw(stream: BinaryIO) -> io.RawIOBase:
-    return _Raw(stream)

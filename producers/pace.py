@@ -41,6 +41,26 @@ class SystemClock:
         time.sleep(duration_s)
 
 
+class ManualClock:
+    """A clock that is turned by hand, or by sleeping: for tests, and for seeing what a pace would do."""
+
+    def __init__(self, now_us: int = 1_800_000_000_000_000) -> None:
+        self._started_us = now_us
+        self._passed_s = 0.0
+
+    def now_us(self) -> int:
+        """Wall clock."""
+        return self._started_us + round(self._passed_s * 1e6)
+
+    def steady_s(self) -> float:
+        """Seconds slept so far."""
+        return self._passed_s
+
+    def sleep(self, duration_s: float) -> None:
+        """Be later at once."""
+        self._passed_s += duration_s
+
+
 class Pacer:
     """Waits until an event is due; the first one is due at once, and so is one that goes back in time.
 

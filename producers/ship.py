@@ -96,7 +96,13 @@ def ship(
     """
     report = ShipReport()
     checker = _Checker(clock if clock is not None else SystemClock())
-    with GentleStop() as stop, Input(source) as opened:
+    stop = GentleStop()
+
+    def idle() -> None:
+        stop.during(sink.push)
+        progress.tick()
+
+    with stop, Input(source, on_idle=idle) as opened:
         try:
             for item in read_json(opened):
                 checked = checker.check(item)

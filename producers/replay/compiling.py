@@ -8,37 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
-from tokentide.producers.replay.expressions import (
-    Adjusted,
-    Call,
-    Column,
-    Condition,
-    Constant,
-    Expression,
-    First,
-    Option,
-    Scalar,
-    Test,
-    When,
-)
-from tokentide.producers.replay.functions import FUNCTIONS, Getter, Row
+from tokentide.producers.replay.expressions import Column, Constant, Expression
+from tokentide.producers.replay.functions import Getter, Row
+from tokentide.producers.replay.getters import compile_condition, compile_expression
 from tokentide.producers.replay.mapping import FieldSpec, TraceMapping
 from tokentide.producers.replay.moments import moment_reader, parse_start
 from tokentide.producers.replay.readers import RawRow, RowReader, missing_column
-from tokentide.producers.replay.values import BadValueError, as_number, converter, tidy
+from tokentide.producers.replay.values import BadValueError, as_number, converter
 from tokentide.producers.rfc3339 import rfc3339
 from tokentide.producers.row_ids import RowIds, derived_id
 from tokentide.schemas.call import CONTAINMENT
 from tokentide.schemas.columns import column as contract_column
 from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US
-from tokentide.schemas.problems import kind_of
 
 LATEST_TIMESTAMP_US: Final = 253_402_300_800_000_000
 """The year 10000, which RFC 3339 cannot write."""
-
-Find = Callable[[Column], Getter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +77,12 @@ class RowMapper:
         self._settings = settings
         self._reader = reader
         self._ids = RowIds(settings.seed(mapping))
-        self._skips = [self._condition(condition, "skip") for condition in mapping.skip]
+        self._options = {
+            name: settings.values.get(name, spec.default) for name, spec in mapping.options.items()
+        }
+        self._skips = [
+            compile_condition(condition, partial(self._find, name="skip")) for condition in mapping.skip
+        ]
         self._moment = self._moment_getter()
         self._base: dict[str, object] = {}
         self._own_id: Getter | None = None
@@ -169,46 +161,13 @@ class RowMapper:
         return read
 
     def _getter(self, expression: Expression, name: str) -> Getter:
-        match expression:
-            case Column():
-                return self._find(expression, name)
-            case Constant(value):
-                return lambda _row: value
-            case Option(option):
-                spec = self._mapping.options[option]
-                given = self._settings.values.get(option, spec.default)
-                return lambda _row: given
-            case First(choices):
-                return _first_of([self._getter(choice, name) for choice in choices])
-            case When(cases, otherwise):
-                pairs = [
-                    (self._condition(case.condition, name), self._getter(case.then, name)) for case in cases
-                ]
-                return _when(pairs, None if otherwise is None else self._getter(otherwise, name))
-            case Call(function, columns, numbers):
-                found = {key: self._find(column, name) for key, column in columns.items()}
-                return FUNCTIONS[function].make(found, numbers)
-            case Adjusted(of, lookup, unlisted, scale, add):
-                get = self._getter(of, name)
-                if lookup is not None:
-                    get = _looked_up(get, lookup, unlisted)
-                return get if (scale, add) == (1, 0) else _scaled(get, scale, add)
+        return compile_expression(expression, partial(self._find, name=name), self._options)
 
     def _find(self, column: Column, name: str) -> Getter:
         try:
             return self._reader.find(column)
         except LookupError as error:
             raise missing_column(self._mapping, name, error) from None
-
-    def _condition(self, condition: Condition, name: str) -> Callable[[Row], bool]:
-        get = self._find(condition.column, name)
-        tests = [_test(test) for test in condition.tests]
-
-        def holds(row: Row) -> bool:
-            value = get(row)
-            return all(test(value) for test in tests)
-
-        return holds
 
     def _moment_getter(self) -> Callable[[Row], int]:
         times = self._mapping.times
@@ -281,86 +240,3 @@ def _required(get: Getter) -> Getter:
         return value
 
     return read
-
-
-def _first_of(getters: list[Getter]) -> Getter:
-    def first(row: Row) -> object:
-        for get in getters:
-            value = get(row)
-            if value is not None:
-                return value
-        return None
-
-    return first
-
-
-def _when(cases: list[tuple[Callable[[Row], bool], Getter]], otherwise: Getter | None) -> Getter:
-    def when(row: Row) -> object:
-        for holds, get in cases:
-            if holds(row):
-                return get(row)
-        return None if otherwise is None else otherwise(row)
-
-    return when
-
-
-def _looked_up(get: Getter, lookup: Mapping[str, Scalar], unlisted: str) -> Getter:
-    def look_up(row: Row) -> object:
-        value = get(row)
-        if value is None:
-            return None
-        key = (
-            value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-        )
-        found = lookup.get(key)
-        if found is not None or unlisted == "absent":
-            return found
-        if unlisted == "keep":
-            return value
-        raise BadValueError(
-            f"is {kind_of(value)} that the lookup does not list ({', '.join(lookup)}); add it, or set `unlisted`"
-        )
-
-    return look_up
-
-
-def _scaled(get: Getter, scale: float, add: float) -> Getter:
-    def scaled(row: Row) -> object:
-        value = get(row)
-        return None if value is None else tidy(as_number(value) * scale + add)
-
-    return scaled
-
-
-def _test(test: Test) -> Callable[[object], bool]:
-    operand = test.operand
-    match test.kind:
-        case "missing":
-            return lambda value: (value is None) is operand
-        case "is":
-            return lambda value: _equals(value, operand)
-        case "is_not":
-            return lambda value: value is not None and not _equals(value, operand)
-        case "in":
-            choices = operand if isinstance(operand, tuple) else (operand,)
-            return lambda value: any(_equals(value, choice) for choice in choices)
-        case "above":
-            return lambda value: value is not None and as_number(value) > as_number(operand)
-        case "below":
-            return lambda value: value is not None and as_number(value) < as_number(operand)
-
-
-def _equals(value: object, operand: object) -> bool:
-    """Numbers by their value, also as text of a CSV cell; true and false also as text."""
-    if value is None:
-        return False
-    if isinstance(operand, bool):
-        return value is operand or str(value).lower() == str(operand).lower()
-    if isinstance(operand, int | float):
-        try:
-            return as_number(value) == operand
-        except BadValueError:
-            return False
-    return value == operand or (
-        isinstance(value, int) and not isinstance(value, bool) and str(value) == operand
-    )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tokentide.producers.replay.compiling import RowSettings
-from tokentide.producers.replay.load import OVERRIDES
 from tokentide.producers.replay.mapping import TraceMapping
 from tokentide.producers.replay.moments import parse_start
-from tokentide.producers.replay.parsing import suggestion
+from tokentide.producers.replay.sections import OVERRIDES
+from tokentide.producers.replay.strict import suggestion
 from tokentide.producers.traffic_errors import OptionError
 from tokentide.schemas.limits import MAX_TEXT
 

@@ -7,8 +7,7 @@ A text is a column. A list of texts in `path` leads into nested objects. A table
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Final, cast, get_args
 
 from tokentide.producers.replay.expressions import (
@@ -28,6 +27,16 @@ from tokentide.producers.replay.expressions import (
     When,
 )
 from tokentide.producers.replay.functions import FUNCTIONS, Function
+from tokentide.producers.replay.strict import (
+    FaultError,
+    as_choice,
+    as_list,
+    as_number,
+    as_table,
+    as_text,
+    check_keys,
+    suggestion,
+)
 from tokentide.producers.replay.toml_lines import KeyPath
 
 DURATION_UNIT_MS: Final[Mapping[str, int | float]] = {
@@ -40,15 +49,6 @@ DURATION_UNIT_MS: Final[Mapping[str, int | float]] = {
 _SOURCES: Final = ("column", "path", "first", "constant", "option", "when", "function")
 _ADJUSTMENTS: Final = ("unit", "scale", "add", "lookup", "unlisted")
 _TESTS: Final = get_args(TestKind)
-
-
-class FaultError(Exception):
-    """One thing wrong at one place; collected by `load`."""
-
-    def __init__(self, path: KeyPath, text: str) -> None:
-        super().__init__(text)
-        self.path = path
-        self.text = text
 
 
 def parse_expression(value: object, path: KeyPath, *, takes_unit: bool = False) -> Expression:
@@ -68,11 +68,11 @@ def parse_expression(value: object, path: KeyPath, *, takes_unit: bool = False) 
         raise FaultError(path, f"needs a source: one of {', '.join(_SOURCES)}")
     if len(sources) > 1:
         raise FaultError((*path, sources[1]), f"has two sources, {sources[0]!r} and {sources[1]!r}; keep one")
-    source = _source(sources[0], table, path)
+    source = _source(sources[0], table, path, takes_unit=takes_unit)
     return _adjusted(source, table, path, takes_unit=takes_unit)
 
 
-def _source(kind: str, table: Mapping[str, object], path: KeyPath) -> Expression:
+def _source(kind: str, table: Mapping[str, object], path: KeyPath, *, takes_unit: bool) -> Expression:
     here = (*path, kind)
     if kind == "function":
         return _call(table, path)
@@ -86,13 +86,17 @@ def _source(kind: str, table: Mapping[str, object], path: KeyPath) -> Expression
             return parse_column(value, here)
         case "first":
             items = as_list(value, here, "a list of columns or expressions")
-            return First(tuple(parse_expression(item, (*here, i)) for i, item in enumerate(items)))
+            return First(
+                tuple(
+                    parse_expression(item, (*here, i), takes_unit=takes_unit) for i, item in enumerate(items)
+                )
+            )
         case "constant":
             return Constant(_constant(value, here))
         case "option":
             return Option(as_text(value, here))
         case _:
-            return _when(table, path)
+            return _when(table, path, takes_unit=takes_unit)
 
 
 def parse_column(value: object, path: KeyPath) -> Column:
@@ -116,22 +120,24 @@ def _constant(value: object, path: KeyPath) -> Scalar | list[str]:
     raise FaultError(path, "must be a text, a number, true or false, or a list of texts")
 
 
-def _when(table: Mapping[str, object], path: KeyPath) -> When:
+def _when(table: Mapping[str, object], path: KeyPath, *, takes_unit: bool) -> When:
     here = (*path, "when")
     cases = as_list(table["when"], here, "a list of cases such as { column = …, is = …, then = … }")
     otherwise = table.get("otherwise")
     return When(
-        tuple(_case(case, (*here, i)) for i, case in enumerate(cases)),
-        None if otherwise is None else _value_or_expression(otherwise, (*path, "otherwise")),
+        tuple(_case(case, (*here, i), takes_unit=takes_unit) for i, case in enumerate(cases)),
+        None
+        if otherwise is None
+        else _value_or_expression(otherwise, (*path, "otherwise"), takes_unit=takes_unit),
     )
 
 
-def _case(value: object, path: KeyPath) -> Case:
+def _case(value: object, path: KeyPath, *, takes_unit: bool) -> Case:
     table = as_table(value, path, "a case such as { column = …, is = …, then = … }")
     if "then" not in table:
         check_keys(table, ("column", "path", "then", *_TESTS), path)
         raise FaultError(path, "has no `then`")
-    then = _value_or_expression(table["then"], (*path, "then"))
+    then = _value_or_expression(table["then"], (*path, "then"), takes_unit=takes_unit)
     rest = {key: item for key, item in table.items() if key != "then"}
     return Case(parse_condition(rest, path), then)
 
@@ -171,9 +177,9 @@ def _test(kind: TestKind, value: object, path: KeyPath) -> Test:
     return Test(kind, value)
 
 
-def _value_or_expression(value: object, path: KeyPath) -> Expression:
+def _value_or_expression(value: object, path: KeyPath, *, takes_unit: bool) -> Expression:
     if isinstance(value, dict):
-        return parse_expression(value, path)
+        return parse_expression(value, path, takes_unit=takes_unit)
     return Constant(_constant(value, path))
 
 
@@ -238,58 +244,3 @@ def _lookup(table: Mapping[str, object], path: KeyPath) -> Mapping[str, Scalar] 
         if not isinstance(value, str | int | float):
             raise FaultError((*here, key), "must be a text, a number, true or false")
     return cast("Mapping[str, Scalar]", entries)
-
-
-def check_keys(table: Mapping[str, object], allowed: Iterable[str], path: KeyPath) -> None:
-    """Refuse the first key that is not allowed, with the nearest one that is.
-
-    Raises:
-        FaultError: there is such a key.
-    """
-    names = list(dict.fromkeys(allowed))
-    for key in table:
-        if key not in names:
-            raise FaultError((*path, key), f"unknown key{suggestion(key, names)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or what there is."""
-    names = list(known)
-    near = get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
-
-
-def as_table(value: object, path: KeyPath, what: str) -> dict[str, object]:
-    """Raise `FaultError` unless it is a table."""
-    if not isinstance(value, dict):
-        raise FaultError(path, f"must be {what}")
-    return value
-
-
-def as_list(value: object, path: KeyPath, what: str) -> list[object]:
-    """Raise `FaultError` unless it is a list with something in it."""
-    if not isinstance(value, list) or not value:
-        raise FaultError(path, f"must be {what}")
-    return value
-
-
-def as_text(value: object, path: KeyPath) -> str:
-    """Raise `FaultError` unless it is a text with something in it."""
-    if not isinstance(value, str) or not value:
-        raise FaultError(path, "must be a text")
-    return value
-
-
-def as_number(value: object, path: KeyPath) -> int | float:
-    """Raise `FaultError` unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
-        raise FaultError(path, "must be a number")
-    return value
-
-
-def as_choice(value: object, path: KeyPath, choices: tuple[str, ...]) -> str:
-    """Raise `FaultError` unless it is one of the choices."""
-    if not isinstance(value, str) or value not in choices:
-        near = suggestion(value, choices) if isinstance(value, str) else ""
-        raise FaultError(path, f"must be one of {', '.join(choices)}{near if 'mean' in near else ''}")
-    return value

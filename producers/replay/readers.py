@@ -19,7 +19,7 @@ from tokentide.producers.replay.expressions import Column
 from tokentide.producers.replay.functions import Getter, Row
 from tokentide.producers.replay.mapping import TraceMapping
 from tokentide.producers.replay.otel import is_model_call, spans_of
-from tokentide.producers.replay.parsing import suggestion
+from tokentide.producers.replay.strict import suggestion
 from tokentide.producers.replay.values import BadValueError
 from tokentide.producers.traffic_errors import InputError, MappingError, MappingProblem
 
