@@ -8,6 +8,7 @@
 Needs the base install only.
 """
 
+from tokentide.config.clickhouse import clickhouse_arguments
 from tokentide.config.clickhouse_url import ClickHouseUrl, parse_clickhouse_url
 from tokentide.config.kafka import client_arguments, security_arguments, ssl_context
 from tokentide.config.load import Loaded, load, load_settings
@@ -20,6 +21,7 @@ from tokentide.config.settings import (
     LogSettings,
     MetricsSettings,
     PriceSettings,
+    RetentionSettings,
     Settings,
     SpoolSettings,
     TopicSettings,
@@ -41,6 +43,7 @@ __all__ = [
     "MetricsSettings",
     "Origin",
     "PriceSettings",
+    "RetentionSettings",
     "SettingProblem",
     "Settings",
     "SettingsError",
@@ -48,6 +51,7 @@ __all__ = [
     "TopicSettings",
     "WindowSettings",
     "WorkerSettings",
+    "clickhouse_arguments",
     "client_arguments",
     "load",
     "load_settings",

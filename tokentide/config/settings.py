@@ -371,6 +371,21 @@ class DeadLetterSettings(_Group):
     )
 
 
+class RetentionSettings(_Group):
+    """How long ClickHouse keeps rows, counted from their storing; `tokentide init` applies it."""
+
+    events_days: int = Field(default=90, ge=0, description="Single calls, in days; 0 keeps them for ever.")
+    windows_days: int = Field(
+        default=400, ge=0, description="Windows and incidents, in days; 0 keeps them for ever."
+    )
+
+    @model_validator(mode="after")
+    def _windows_last_longest(self) -> Self:
+        if self.windows_days and (self.events_days == 0 or self.events_days > self.windows_days):
+            raise ValueError("windows_days must not be below events_days: the audit compares the two")
+        return self
+
+
 class SpoolSettings(_Group):
     """Where the SDK puts events while Kafka is away."""
 
@@ -413,6 +428,7 @@ class Settings(_Group):
     prices: PriceSettings = PriceSettings()
     content: ContentSettings = ContentSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    retention: RetentionSettings = RetentionSettings()
     spool: SpoolSettings = SpoolSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
