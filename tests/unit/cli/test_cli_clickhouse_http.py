@@ -1,0 +1,273 @@
+"""The small ClickHouse client, against a server that answers as told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tokentide.cli.clickhouse_http import ClickHouseHttp, server_version
+from tokentide.cli.exits import ExitCode, RefusedError, UnknownTableError, UnreachableError
+from tokentide.cli.main import main
+from tokentide.config import ClickHouseSettings, parse_clickhouse_url
+
+SYNTAX = "Code: 62. DB::Exception: Syntax error: failed at position 1 (SELEC): SELEC. (SYNTAX_ERROR) (version 26.9.1.1 (official build))\n"
+
+
+@dataclass
+class Answer:
+    """What the server says to one request."""
+
+    body: bytes = b"1\n"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    breaks_off: bool = False
+    """Ends the connection in the middle of a chunked body."""
+
+
+@dataclass
+class Request:
+    """What the server was asked."""
+
+    path: str
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        return {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
+
+
+class Server:
+    """Answers in the order given, the last one again and again."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.requests: list[Request] = []
+        self.answers = list(answers) or [Answer()]
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                outer.answer(self, Request(self.path, dict(self.headers), self.rfile.read(length).decode()))
+
+            def do_GET(self) -> None:
+                outer.answer(self, Request(self.path, dict(self.headers), ""))
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._http.server_address[1]
+
+    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        handler.send_response(answer.status)
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(answer.body), answer.body) if answer.body else b"")
+        if answer.breaks_off:
+            handler.close_connection = True
+            return
+        handler.wfile.write(b"0\r\n\r\n")
+
+    @contextmanager
+    def running(self) -> Iterator[ClickHouseHttp]:
+        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield self.client()
+        finally:
+            self._http.shutdown()
+            self._http.server_close()
+            thread.join()
+
+    def client(self) -> ClickHouseHttp:
+        url = parse_clickhouse_url(f"http://ann:c%40nary@127.0.0.1:{self.port}/metrics")
+        return ClickHouseHttp(ClickHouseSettings(url=url))
+
+
+def test_a_query_carries_database_format_and_parameters_and_the_login_in_headers() -> None:
+    server = Server(Answer(b'{"n":1}\n'))
+    with server.running() as clickhouse:
+        pieces = clickhouse.stream("SELECT 1", output_format="JSONEachRow", parameters={"s": "a\tb\\c\nd"})
+        assert b"".join(pieces) == b'{"n":1}\n'
+    (request,) = server.requests
+    assert request.body == "SELECT 1"
+    assert request.arguments == {
+        "database": "metrics",
+        "default_format": "JSONEachRow",
+        "param_s": "a\\tb\\\\c\\nd",
+    }
+    assert (request.headers["X-ClickHouse-User"], request.headers["X-ClickHouse-Key"]) == ("ann", "c@nary")
+    assert "nary" not in request.path
+
+
+def test_rows_are_read_by_name() -> None:
+    with Server(Answer(b'{"a":1,"b":"x"}\n{"a":2,"b":null}\n')).running() as clickhouse:
+        assert clickhouse.rows("q") == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+        assert clickhouse.value("q") == 1
+
+
+def test_no_row_is_no_value() -> None:
+    with Server(Answer(b"")).running() as clickhouse:
+        assert clickhouse.value("q") is None
+
+
+def test_reading_asks_for_a_query_that_can_change_nothing() -> None:
+    server = Server()
+    with server.running() as clickhouse:
+        list(clickhouse.read_only("SELECT 1", output_format="TSV", options={"max_threads": "1"}))
+    assert server.requests[0].arguments["readonly"] == "1"
+    assert server.requests[0].arguments["max_threads"] == "1"
+
+
+def test_a_user_who_may_not_even_say_read_only_can_ask_all_the_same() -> None:
+    refusal = b"Code: 164. DB::Exception: Cannot modify 'readonly' setting in readonly mode. (READONLY)\n"
+    server = Server(Answer(refusal, 500), Answer(b"42\n"))
+    with server.running() as clickhouse:
+        assert b"".join(clickhouse.read_only("SELECT 42", output_format="TSV")) == b"42\n"
+    assert "readonly" not in server.requests[1].arguments
+
+
+def test_an_attempt_to_change_something_is_not_sent_again_without_the_guard() -> None:
+    refusal = b"Code: 164. DB::Exception: ann: Cannot execute query in readonly mode. (READONLY)\n"
+    server = Server(Answer(refusal, 500))
+    with server.running() as clickhouse, pytest.raises(RefusedError, match="code 164") as caught:
+        list(clickhouse.read_only("DROP TABLE x", output_format="TSV"))
+    assert len(server.requests) == 1
+    assert "read-only" in caught.value.hint
+
+
+def test_an_error_has_its_code_its_sentence_and_a_hint() -> None:
+    server = Server(Answer(SYNTAX.encode(), 400, {"X-ClickHouse-Exception-Code": "62"}))
+    with server.running() as clickhouse, pytest.raises(RefusedError) as caught:
+        list(clickhouse.stream("SELEC"))
+    assert caught.value.message == (
+        "ClickHouse (code 62) Syntax error: failed at position 1 (SELEC): SELEC. (SYNTAX_ERROR)"
+    )
+    assert "syntax" in caught.value.hint
+    assert caught.value.exit_code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize("code", [60, 81])
+def test_an_unknown_table_points_to_init(code: int) -> None:
+    server = Server(Answer(f"Code: {code}. DB::Exception: no such thing. (X)".encode(), 404))
+    with server.running() as clickhouse, pytest.raises(UnknownTableError) as caught:
+        list(clickhouse.stream("q"))
+    assert "tokentide init" in caught.value.hint
+
+
+def test_an_answer_that_is_no_error_of_clickhouse_is_named_by_its_status() -> None:
+    with Server(Answer(b"", 502)).running() as clickhouse, pytest.raises(RefusedError, match="HTTP 502"):
+        list(clickhouse.stream("q"))
+
+
+def late_error(tag: bool) -> Answer:  # noqa: FBT001 - a parametrised test gives it
+    if tag:
+        body = b"1\n2\n\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: gave up. (X)\r\n23 abc\r\n__exception__\r\n"
+        return Answer(body, headers={"X-ClickHouse-Exception-Tag": "abc"})
+    return Answer(b"1\n2\nCode: 395. DB::Exception: gave up. (X) (version 26.9)\n", breaks_off=True)
+
+
+@pytest.mark.parametrize("tag", [True, False])
+def test_an_error_in_the_middle_of_the_result_is_an_error(tag: bool) -> None:  # noqa: FBT001 - parametrised
+    with Server(late_error(tag)).running() as clickhouse, pytest.raises(RefusedError) as caught:
+        list(clickhouse.stream("q"))
+    assert caught.value.message.startswith("the result is incomplete: ClickHouse (code 395) gave up.")
+
+
+def test_a_result_that_breaks_off_without_a_word_is_an_error() -> None:
+    server = Server(Answer(b"1\n2\n", breaks_off=True))
+    with server.running() as clickhouse, pytest.raises(UnreachableError, match="in the middle of the result"):
+        list(clickhouse.stream("q"))
+
+
+def test_rows_that_look_like_an_error_are_rows() -> None:
+    body = b"Code: 62. DB::Exception: quoted in a log table\n"
+    with Server(Answer(body)).running() as clickhouse:
+        assert b"".join(clickhouse.stream("q")) == body
+
+
+def test_nobody_there_is_unreachable_without_the_password() -> None:
+    server = Server()
+    with server.running():
+        pass
+    with pytest.raises(UnreachableError) as caught:
+        server.client().ping()
+    assert "connection refused" in caught.value.message
+    assert "http://ann:***@127.0.0.1" in caught.value.message
+    assert "nary" not in caught.value.message + caught.value.hint
+
+
+def test_a_ping_tells_clickhouse_from_other_servers() -> None:
+    with Server(Answer(b"Ok.\n")).running() as clickhouse:
+        clickhouse.ping()
+    with (
+        Server(Answer(b"<html>")).running() as clickhouse,
+        pytest.raises(UnreachableError, match="not ClickHouse"),
+    ):
+        clickhouse.ping()
+
+
+def test_the_version_can_be_compared() -> None:
+    with Server(Answer(b'{"v":"26.9.2.1"}\n')).running() as clickhouse:
+        assert server_version(clickhouse) == (26, 9, "26.9.2.1")
+
+
+def query(server: Server, *arguments: str) -> int:
+    with server.running():
+        url = f"http://ann:c4nary@127.0.0.1:{server.port}/metrics"
+        return main(["query", "--clickhouse-url", url, *arguments])
+
+
+def test_the_command_copies_the_answer(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    server = Server(Answer(b"\x00\xff1\n"))
+    assert query(server, "SELECT 1;", "--param", "a=b=c", "--format", "RowBinary") == 0
+    assert capfdbinary.readouterr().out == b"\x00\xff1\n"
+    (request,) = server.requests
+    assert request.body == "SELECT 1"
+    assert request.arguments["param_a"] == "b=c"
+    assert request.arguments["default_format"] == "RowBinary"
+
+
+def test_without_a_terminal_the_format_is_tab_separated(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    server = Server()
+    assert query(server, "SELECT 1") == 0
+    assert server.requests[0].arguments["default_format"] == "TabSeparated"
+    capfdbinary.readouterr()
+
+
+def test_an_sql_error_ends_with_5_and_one_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert query(Server(Answer(SYNTAX.encode(), 400)), "SELEC") == ExitCode.REFUSED
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ClickHouse (code 62) Syntax error")
+    assert "c4nary" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["SELECT 1", "--file", "x.sql"], "not both"),
+        (["  ; "], "empty"),
+        (["SELECT 1", "--param", "a"], "NAME=VALUE"),
+        (["SELECT 1", "--param", "a b=1"], "NAME=VALUE"),
+        (["--file", "/nowhere/x.sql"], "cannot be read"),
+    ],
+)
+def test_a_statement_that_cannot_be_sent_ends_with_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", *arguments]) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
