@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tokentide.cli.clickhouse_http import HINTS, UNKNOWN_TABLE, ClickHouseHttp
 from tokentide.cli.exits import CliError, RefusedError, UnknownTableError, UnreachableError
 from tokentide.cli.extras import require_extra
-from tokentide.config import ClickHouseSettings, clickhouse_arguments
+from tokentide.config import ClickHouseSettings
 
 if TYPE_CHECKING:
     from tokentide.sql.client import SqlClient
@@ -32,13 +32,12 @@ def sql_client(
     """
     require_extra("stream", purpose=purpose)
     ClickHouseHttp(clickhouse).ping()  # quicker, and says more clearly what is wrong
-    import clickhouse_connect  # noqa: PLC0415 - an extra
     from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415 - an extra
 
+    from tokentide.sinks.connection import open_client  # noqa: PLC0415 - needs the extra
+
     try:
-        client = clickhouse_connect.get_client(
-            **clickhouse_arguments(clickhouse, with_database=with_database), autogenerate_session_id=False
-        )
+        client = open_client(clickhouse, database=None if with_database else "default")
         try:
             yield client
         finally:

@@ -8,7 +8,6 @@
 Needs the base install only.
 """
 
-from tokentide.config.clickhouse import clickhouse_arguments
 from tokentide.config.clickhouse_url import ClickHouseUrl, parse_clickhouse_url
 from tokentide.config.kafka import client_arguments, security_arguments, ssl_context
 from tokentide.config.load import Loaded, load, load_settings
@@ -51,7 +50,6 @@ __all__ = [
     "TopicSettings",
     "WindowSettings",
     "WorkerSettings",
-    "clickhouse_arguments",
     "client_arguments",
     "load",
     "load_settings",
