@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tokentide.producers.compact_json import encode_json
 from tokentide.producers.lines import Input, Line
@@ -50,10 +50,17 @@ def read_json(source: Input, limit_bytes: int = MAX_RECORD_BYTES) -> Iterator[Js
         yield from _items_of(line, value, problem, limit_bytes)
 
 
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number of JSON; leave the field out if unknown")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def parse_json(raw: bytes) -> tuple[object, str | None]:
     """The value, or why there is none. `NaN` and infinities are no JSON here, whatever Python says."""
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant), None
+        return _DECODER.decode(raw.decode("utf-8")), None
     except UnicodeDecodeError as error:
         return None, f"is not UTF-8 at byte {error.start + 1}"
     except json.JSONDecodeError as error:
@@ -67,10 +74,6 @@ def parse_json(raw: bytes) -> tuple[object, str | None]:
         return None, "is nested too deeply"
     except ValueError as error:
         return None, f"is not JSON: {error}"
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON; leave the field out if unknown")
 
 
 def _items_of(line: Line, value: object, problem: str | None, limit_bytes: int) -> Iterable[JsonItem]:

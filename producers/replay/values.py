@@ -33,16 +33,14 @@ def as_number(value: object) -> int | float:
     Raises:
         BadValueError: it is none.
     """
-    if isinstance(value, bool):
-        raise BadValueError("is true or false; must be a number")
-    if isinstance(value, int):
+    if type(value) is int:  # not bool
         return value
     if isinstance(value, str):
         try:
             return int(value)
         except ValueError:
             pass
-    elif not isinstance(value, float):
+    elif type(value) is not float:
         raise BadValueError(f"is {kind_of(value)}; must be a number")
     try:
         number = float(value)
