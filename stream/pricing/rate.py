@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from genai_prices.data_units import unit_data
 from genai_prices.types import ModelPrice, TieredPrices
 
+from tokentide.stream.pricing.book import is_free
 from tokentide.stream.pricing.money import EXACT_DIGITS, half_even
 from tokentide.stream.pricing.outcome import PriceNote
 
@@ -68,12 +69,9 @@ class Rate:
 
 
 def bands(price: ModelPrice) -> tuple[Band, ...]:
-    """The prices of an event's kinds of token, one band for every threshold of any of them.
-
-    A model listed without any price is free: that is how genai-prices lists `…:free` models.
-    """
+    """The prices of an event's kinds of token, one band for every threshold of any of them."""
     units = _prices_by_unit(price)
-    if not vars(price):
+    if is_free(price):
         return (Band(_NO_TIER, (0,) * len(KINDS), 0),)
     starts = {tier.start for one in units.values() if isinstance(one, TieredPrices) for tier in one.tiers}
     return tuple(_band(units, above) for above in (_NO_TIER, *sorted(starts)))

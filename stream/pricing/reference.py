@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from genai_prices.types import ModelPrice
 from genai_prices.types import Usage as Quantities
 
-from tokentide.stream.pricing.book import Offer, PriceBook, Quote
+from tokentide.stream.pricing.book import Offer, PriceBook, Quote, is_free
 from tokentide.stream.pricing.money import EXACT_DIGITS, MAX_PICODOLLARS, to_picodollars
 from tokentide.stream.pricing.outcome import CostSource, PricedCall, PriceNote, UnpricedReason
 from tokentide.stream.pricing.resolve import PriceKey, find_offers
@@ -125,9 +125,8 @@ def _in_range(cost: int, source: CostSource) -> tuple[int | None, CostSource, Un
 
 
 def _usage_problem(usage: Usage, price: ModelPrice) -> UnpricedReason:
-    is_free = not vars(price)  # how genai-prices lists a free model
-    has_input = is_free or price.input_mtok is not None
-    has_output = is_free or price.output_mtok is not None
+    has_input = price.input_mtok is not None or is_free(price)
+    has_output = price.output_mtok is not None or is_free(price)
     if usage.input_tokens is None or (usage.output_tokens is None and has_output):
         return UnpricedReason.NO_USAGE
     read, write, write_1h = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_1h or 0
