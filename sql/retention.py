@@ -54,7 +54,7 @@ def apply_retention(client: SqlClient, database: str, retention: Retention) -> l
 
     A shorter TTL rewrites the parts it touches, in the background.
     """
-    current = _current_days(client, database)
+    current = current_days(client, database)
     changed = [table for table, days in retention.days_by_table().items() if current[table] != days]
     for table in changed:
         days = retention.days_by_table()[table]
@@ -63,7 +63,8 @@ def apply_retention(client: SqlClient, database: str, retention: Retention) -> l
     return changed
 
 
-def _current_days(client: SqlClient, database: str) -> dict[str, int]:
+def current_days(client: SqlClient, database: str) -> dict[str, int]:
+    """Days of retention that each table and view of the database has now; 0: for ever."""
     rows = client.query(
         "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
         {"database": database},

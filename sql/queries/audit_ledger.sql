@@ -1,0 +1,28 @@
+-- Question: does each ledger row add up?
+-- Grain: one row per segment and rule that it breaks; none where all is well.
+-- Units: counts and offsets.
+-- Time column: none; the whole ledger.
+-- Cost: small; one row per 65,536 offsets.
+-- Parameters: limit, the most rows to return.
+SELECT
+    source,
+    source_partition,
+    segment,
+    broken.1 AS rule,
+    broken.2 AS expected,
+    broken.3 AS found
+FROM {database}.ledger
+ARRAY JOIN arrayFilter(
+    checked -> checked.2 != checked.3,
+    [
+        ('offsets read = records + gaps', version - first_offset, records + gaps),
+        ('items = events + duplicates + rejects', items, events + duplicates + rejects),
+        ('rejects = sum of the reasons', rejects, arraySum(mapValues(rejects_by_reason))),
+        ('test events are events', test_events, least(test_events, events)),
+        ('the first offset is one of the segment', first_offset, least(greatest(first_offset, segment * 65536), (segment + 1) * 65536)),
+        ('reading ends with the segment', version, least(version, (segment + 1) * 65536)),
+        ('nothing is negative', 0, toInt64(least(records, gaps, events, test_events, duplicates, rejects, lost) < 0))
+    ]
+) AS broken
+ORDER BY source, source_partition, segment, rule
+LIMIT {limit:UInt32}
