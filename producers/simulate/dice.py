@@ -1,0 +1,68 @@
+"""Random numbers of one call, from nothing but the seed and the call's number.
+
+Each call has its own dice, so that an incident changes the calls that it hits and no others. Everything is
+made from `random()` and `getrandbits()`, whose sequences Python promises to keep.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections.abc import Sequence
+from itertools import accumulate
+from random import Random
+from typing import Generic, TypeVar
+
+from tokentide.producers.simulate.catalog import Spread
+
+T = TypeVar("T")
+
+
+class Choice(Generic[T]):
+    """Weighted alternatives, prepared once."""
+
+    __slots__ = ("_bounds", "items")
+
+    def __init__(self, pairs: Sequence[tuple[T, float]]) -> None:
+        self.items = [item for item, _ in pairs]
+        total = math.fsum(weight for _, weight in pairs)
+        self._bounds = [bound / total for bound in accumulate(weight for _, weight in pairs)][:-1]
+
+    def at(self, place: float) -> T:
+        """The alternative at a place in [0, 1)."""
+        return self.items[bisect(self._bounds, place)]
+
+
+class Dice:
+    """The random numbers of one call after the other."""
+
+    __slots__ = ("_random", "bits", "roll")
+
+    def __init__(self) -> None:
+        self._random = Random()  # noqa: S311 - traffic is not a secret
+        self.roll = self._random.random
+        """A number in [0, 1)."""
+        self.bits = self._random.getrandbits
+
+    def restart(self, seed: int, stream: int, number: int) -> None:
+        """Begin the numbers of the `number`-th call of a stream (all below 2⁶⁴)."""
+        self._random.seed(seed << 128 | stream << 64 | number)
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return self.roll() < probability
+
+    def spread(self, spread: Spread) -> float:
+        """A log-normal number (Box-Muller)."""
+        if spread.sigma == 0:
+            return spread.median
+        radius = math.sqrt(-2.0 * math.log(1.0 - self.roll()))
+        return spread.median * math.exp(spread.sigma * radius * math.cos(math.tau * self.roll()))
+
+    def between(self, low: float, high: float) -> float:
+        """Evenly distributed."""
+        return low + (high - low) * self.roll()
+
+    def gap(self, rate: float) -> float:
+        """Time to the next of events that come at a mean rate (exponential)."""
+        return -math.log(1.0 - self.roll()) / rate

@@ -1,0 +1,129 @@
+"""The generator: a pure function from options to events, in the order in which the calls finish."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tokentide.producers.simulate.arrivals import Arrival, arrivals, service_share
+from tokentide.producers.simulate.calls import NORMAL, Event, circumstances, make_call
+from tokentide.producers.simulate.catalog import Service
+from tokentide.producers.simulate.conversations import ServicePool, matches
+from tokentide.producers.simulate.dice import Choice, Dice
+from tokentide.producers.simulate.incidents import Incident
+from tokentide.producers.simulate.malformed import Malformed, malform
+from tokentide.producers.simulate.options import SimulationOptions
+from tokentide.producers.simulate.truth import Truth
+
+WARM_UP_S: Final = 120.0
+"""Calls begin so long before the start, so that its first second has calls that finish, as any other."""
+FILLING: Final = 1 << 32
+"""The stream of dice for the conversations that are under way at the begin."""
+FILLED_S: Final = 60.0
+"""They are as many as this time brings."""
+
+
+class SimulatedItem(NamedTuple):
+    """One thing that is sent."""
+
+    finish_us: int
+    """When the call finished; of a malformed one, when it would have."""
+    item: Event | bytes
+    """An event, or bytes that are none (`reject_burst` only)."""
+
+
+class _Finished(NamedTuple):
+    """A call that waits for its turn to be yielded."""
+
+    finish_us: int
+    order: int
+    event: Event
+    malformed: Malformed | None
+
+
+def simulate(options: SimulationOptions, truth: Truth | None = None) -> Iterator[SimulatedItem]:
+    """Events by the time they finish, which never goes back. Endless if the options have no duration.
+
+    `truth` counts what is yielded. The same options give the same items, everywhere.
+    """
+    end_us = None if options.duration_s is None else options.start_us + round(options.duration_s * 1e6)
+    for finished in _finished(options):
+        if finished.finish_us < options.start_us:
+            continue
+        if end_us is not None and finished.finish_us >= end_us:
+            return
+        if finished.malformed is not None:
+            if truth is not None:
+                truth.reject(finished.malformed.reason)
+            yield SimulatedItem(finished.finish_us, finished.malformed.item)
+        else:
+            if truth is not None:
+                truth.add(finished.finish_us, finished.event)
+            yield SimulatedItem(finished.finish_us, finished.event)
+
+
+def _finished(options: SimulationOptions) -> Iterator[_Finished]:
+    """All calls in the order of their ends. A call cannot end before it begins: what ended before the next
+    arrival can go.
+    """
+    waiting: list[_Finished] = []
+    workshop = _Workshop(options)
+    for arrival in arrivals(options, from_s=-WARM_UP_S):
+        now_us = options.start_us + round(arrival.at_s * 1e6)
+        while waiting and waiting[0].finish_us <= now_us:
+            yield heapq.heappop(waiting)
+        made = workshop.make(arrival, now_us)
+        if made is not None:
+            heapq.heappush(waiting, made)
+
+
+class _Workshop:
+    """Makes calls; remembers the conversations."""
+
+    def __init__(self, options: SimulationOptions) -> None:
+        self._options = options
+        self._dice = Dice()
+        services = options.chosen_services()
+        self._pools = {service.name: ServicePool(service) for service in services}
+        self._pick = Choice([(self._pools[service.name], service.share) for service in services])
+        self._picks_of = {id(incident): self._picks_for(incident, services) for incident in options.incidents}
+        self._order = 0
+        total = sum(service.share for service in services)
+        for index, pool in enumerate(self._pools.values()):
+            self._dice.restart(options.seed, FILLING, index)
+            expected = options.rate_per_second * FILLED_S * pool.service.share / total
+            pool.fill(self._dice, int(expected * pool.service.continued), -WARM_UP_S)
+
+    def make(self, arrival: Arrival, now_us: int) -> _Finished | None:
+        """The call of an arrival; None if an incident silences it."""
+        options, dice = self._options, self._dice
+        dice.restart(options.seed, arrival.stream, arrival.number)
+        pool = self._pool(arrival)
+        conversation = pool.next(dice, arrival.at_s, arrival.incident)
+        active = [
+            incident
+            for incident in options.incidents
+            if incident.is_active(arrival.at_s) and matches(incident.target, pool.service, conversation)
+        ]
+        if any(incident.kind == "silence" for incident in active):
+            return None
+        around = circumstances(active) if active else NORMAL
+        call = make_call(dice, pool.service, conversation, around, start_us=now_us)
+        call.event["environment"] = options.environment
+        self._order += 1
+        malformed = None
+        for incident in active:
+            if incident.kind == "reject_burst" and dice.chance(incident.rate):
+                malformed = malform(dice, call.event)
+        pool.finish(conversation, dice, (call.finish_us - options.start_us) / 1e6)
+        return _Finished(call.finish_us, self._order, call.event, malformed)
+
+    def _pool(self, arrival: Arrival) -> ServicePool:
+        pick = self._pick if arrival.incident is None else self._picks_of[id(arrival.incident)] or self._pick
+        return pick.at(self._dice.roll())
+
+    def _picks_for(self, incident: Incident, services: tuple[Service, ...]) -> Choice[ServicePool] | None:
+        shares = [(self._pools[s.name], service_share(incident.target, s)) for s in services]
+        aimed = [(pool, share) for pool, share in shares if share > 0]
+        return Choice(aimed) if aimed else None
