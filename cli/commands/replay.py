@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.exits import ExitCode, UsageError
@@ -40,6 +40,9 @@ EXAMPLES = (
     ),
     Example("tokentide replay --format ./my-log.toml calls.csv.gz --service chat", "A log of your own."),
 )
+
+_SHORTCUTS: Final = ("model", "provider")
+"""Options of mappings that have a flag of their own."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +127,7 @@ def _options(args: argparse.Namespace) -> ReplayOptions:
     from tokentide.producers.replay.options import ReplayOptions  # noqa: PLC0415 - not needed for the help
 
     values = assignments(args.option, "--option")
-    values |= {name: value for name in ("model", "provider") if (value := getattr(args, name)) is not None}
+    values |= {name: value for name in _SHORTCUTS if (value := getattr(args, name)) is not None}
     return ReplayOptions(
         speed=speed_of(args.speed),
         times=args.times,
@@ -164,10 +167,14 @@ def _list_mappings(*, as_json: bool) -> None:
         print_json([{**one._asdict(), "options": sorted(load_mapping(one.name).options)} for one in known])
         return
     rows = [
-        (one.name, ", ".join(f"--{name}" for name in sorted(load_mapping(one.name).options)), one.description)
+        (one.name, ", ".join(map(_flag, sorted(load_mapping(one.name).options))), one.description)
         for one in known
     ]
     print(table(("format", "options", "trace"), rows))
+
+
+def _flag(option: str) -> str:
+    return f"--{option}" if option in _SHORTCUTS else f"--option {option}=…"
 
 
 def _report(args: argparse.Namespace, report: ReplayReport) -> None:

