@@ -147,6 +147,7 @@ class Dispatcher:
         self._look_at_connection(now)
         self._send_new(now, hurry=hurry)
         self._send_spooled(now, hurry=hurry)
+        self._settle_ends(now)
         self._keep_spool(now)
         self._tell_away()
         self._counts.report()

@@ -7,6 +7,7 @@ with OpenTelemetry's variables where ours are not set.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -56,7 +57,7 @@ def read_environment(environ: Mapping[str, str]) -> FromEnvironment:
 
     ours = {name: value for name, value in environ.items() if name not in NAMES.values()}
     # A server's working folder is none of the SDK's business: no `tokentide.toml` is looked for in it.
-    settings = load_settings(environ=ours, folder=Path("/nonexistent"))
+    settings = load_settings(environ=ours, folder=Path(os.devnull))
     resource = _resource(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if otel_service := environ.get("OTEL_SERVICE_NAME"):
         resource["service.name"] = otel_service

@@ -164,8 +164,9 @@ class _Mender:
             case _:
                 return self._other(field, value)
 
-    def _unknown(self, field: str) -> None:
+    def _unknown(self, field: str) -> object:
         self.say(field, "is not a finite number; sent as unknown")
+        return None
 
     def _whole(self, field: str, broken: str) -> str:
         self.say(field, "holds a broken character (a lone surrogate); replaced")

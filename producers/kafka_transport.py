@@ -15,8 +15,10 @@ What of kafka-python it works around (3.0.12, read and tried):
 from __future__ import annotations
 
 import atexit
+import importlib
 import importlib.util
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -186,8 +188,8 @@ class KafkaTransport:
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
 
     def _new_client(self) -> KafkaClient:
-        # Imported when first needed: loading the client takes about a quarter of a second.
-        from kafka import KafkaProducer  # noqa: PLC0415
+        load_client()
+        from kafka import KafkaProducer  # noqa: PLC0415 - see load_client
         from kafka.partitioner import StickyPartitioner  # noqa: PLC0415
 
         arguments = dict(self._arguments())
@@ -216,6 +218,21 @@ class KafkaTransport:
         if cleanup is not None:
             atexit.unregister(cleanup)
         return client
+
+
+def load_client() -> None:
+    """Import kafka-python, when it is first needed: that takes about a quarter of a second.
+
+    On Python 3.11 and 3.12 it warns of its own use of a deprecated function. Where the application turns
+    warnings into errors that must not keep the events from Kafka. The filters are the whole process's,
+    so they are only touched in that case.
+    """
+    try:
+        importlib.import_module("kafka")
+    except Warning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("kafka")
 
 
 class TopicMissingError(Exception):
@@ -258,7 +275,6 @@ def result_of(error: BaseException) -> Result:
 
 _REMEDIES: Final[Mapping[str, str]] = {
     "KafkaTimeoutError": "is a broker running at the address of bootstrap_servers?",
-    "NoBrokersAvailable": "is a broker running at the address of bootstrap_servers?",
     "TopicMissingError": "the broker answers, but the topic is not there: create it with `tokentide init`",
     "UnknownTopicOrPartitionError": "the topic does not exist: create it with `tokentide init`",
     "TopicAuthorizationFailedError": "the user may not write to the topic",

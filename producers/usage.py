@@ -30,19 +30,16 @@ def openai_fields(response: object) -> Fields:
         usage = body  # the usage itself was passed
     in_details = _first(_get(usage, "prompt_tokens_details"), _get(usage, "input_tokens_details"))
     out_details = _first(_get(usage, "completion_tokens_details"), _get(usage, "output_tokens_details"))
-    is_embedding = _get(body, "object") == "list"  # some report 0 tokens of an answer that does not exist
     return _known(
         input_tokens=_count(_first(_get(usage, "prompt_tokens"), _get(usage, "input_tokens"))),
-        output_tokens=None
-        if is_embedding
-        else _count(_first(_get(usage, "completion_tokens"), _get(usage, "output_tokens"))),
+        output_tokens=_count(_first(_get(usage, "completion_tokens"), _get(usage, "output_tokens"))),
         cache_read_input_tokens=_count(
             _first(_get(in_details, "cached_tokens"), _get(usage, "prompt_cache_hit_tokens"))
         ),
         reasoning_output_tokens=_count(_get(out_details, "reasoning_tokens")),
         response_model=_text(_get(body, "model")),
         service_tier=_text(_get(body, "service_tier")),
-        finish_reasons=list(_openai_reasons(body)) or None,
+        finish_reasons=list(dict.fromkeys(_openai_reasons(body))) or None,
     )
 
 

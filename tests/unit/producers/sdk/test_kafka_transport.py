@@ -1,0 +1,247 @@
+"""The transport with a client of our own making; with real brokers it is tested in tests/integration."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tokentide.producers.kafka_logs import quiet
+from tokentide.producers.kafka_transport import (
+    _REMEDIES,
+    KafkaTransport,
+    Payload,
+    _codec,
+    load_client,
+    result_of,
+)
+from tokentide.producers.transport import ACKED, Outcome, Result
+
+load_client()
+
+from kafka import errors  # noqa: E402 - warnings are errors here, and it warns when it is loaded
+
+
+class FakeFuture:
+    def __init__(self) -> None:
+        self.on_success: Callable[[object], None] | None = None
+        self.on_error: Callable[[BaseException], None] | None = None
+
+    def add_callback(self, function: Callable[[object], None]) -> None:
+        self.on_success = function
+
+    def add_errback(self, function: Callable[[BaseException], None]) -> None:
+        self.on_error = function
+
+
+class FakeClient:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Payload, FakeFuture]] = []
+        self.closed_after: list[float | None] = []
+        self.partitions_error: Exception | None = None
+        self.send_error: Exception | None = None
+
+    def partitions_for(self, topic: str) -> set[int]:
+        assert topic == "llm.events"
+        if self.partitions_error:
+            raise self.partitions_error
+        return {0}
+
+    def send(self, topic: str, value: Payload) -> FakeFuture:
+        if self.send_error:
+            raise self.send_error
+        future = FakeFuture()
+        self.sent.append((topic, value, future))
+        return future
+
+    def close(self, timeout: float | None = None) -> None:
+        self.closed_after.append(timeout)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def transport(client, clock, monkeypatch) -> KafkaTransport:
+    made = KafkaTransport(
+        lambda: {"bootstrap_servers": ["a:1"]}, topic="llm.events", monotonic=clock.monotonic
+    )
+    monkeypatch.setattr(made, "_new_client", lambda: client)
+    return made
+
+
+def connected(transport: KafkaTransport) -> bool:
+    """Ask for a connection and wait for the thread that makes it."""
+    transport.ready()
+    for thread in threading.enumerate():
+        if thread.name == "tokentide-connect":
+            thread.join(10)
+    return transport.ready()
+
+
+def test_it_connects_in_the_background(transport):
+    assert not transport.ready()
+    assert connected(transport)
+    assert transport.problem is None
+
+
+def test_a_record_is_sent_without_key_and_its_end_is_reported(transport, client):
+    assert connected(transport)
+    results: list[Result] = []
+    transport.send(b"one", results.append)
+    transport.send(b"two", results.append)
+    (topic, payload, first), (_, _, second) = client.sent
+    assert (topic, payload.value) == ("llm.events", b"one")
+    first.on_success(None)
+    second.on_error(errors.KafkaTimeoutError())
+    assert results[0] is ACKED
+    assert results[1].outcome is Outcome.UNAVAILABLE
+
+
+def test_before_it_is_connected_a_record_ends_at_once(transport):
+    results: list[Result] = []
+    transport.send(b"one", results.append)
+    assert results == [Result(Outcome.UNAVAILABLE, "not connected")]
+
+
+def test_a_client_that_raises_ends_the_record(transport, client):
+    assert connected(transport)
+    results: list[Result] = []
+    client.send_error = errors.MessageSizeTooLargeError("12 bytes")
+    transport.send(b"one", results.append)
+    assert results[0].outcome is Outcome.TOO_LARGE
+
+
+def test_after_a_failure_it_waits_longer_each_time_up_to_a_bound(transport, client, clock, monkeypatch):
+    tries: list[float] = []
+
+    def fail() -> FakeClient:
+        tries.append(clock.now_s)
+        raise errors.KafkaTimeoutError
+
+    monkeypatch.setattr(transport, "_new_client", fail)
+    for _ in range(400):
+        assert not connected(transport)
+        clock.advance(0.25)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert pauses[:5] == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert set(pauses[5:]) == {15.0}
+    assert transport.problem == (
+        "KafkaTimeoutError: is a broker running at the address of bootstrap_servers?"
+    )
+    monkeypatch.setattr(transport, "_new_client", lambda: client)
+    clock.advance(15)
+    assert connected(transport)
+    assert transport.problem is None
+
+
+def test_a_topic_that_is_not_there_is_named_and_the_client_closed(transport, client, clock, monkeypatch):
+    def wait_in_vain(_: str) -> set[int]:
+        clock.advance(2)
+        raise errors.KafkaTimeoutError
+
+    monkeypatch.setattr(client, "partitions_for", wait_in_vain)
+    assert not connected(transport)
+    assert transport.problem is not None
+    assert "create it with `tokentide init`" in transport.problem
+    assert client.closed_after == [0.0]
+
+
+def test_a_problem_never_repeats_the_text_of_an_error(transport, monkeypatch):
+    def fail() -> FakeClient:
+        raise ValueError("kafka://user:canary@broker")
+
+    monkeypatch.setattr(transport, "_new_client", fail)
+    assert not connected(transport)
+    assert transport.problem == "ValueError"
+
+
+def test_closed_while_it_connects_it_closes_what_comes_out(transport, client, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(transport, "_new_client", lambda: (go_on.wait(10), client)[1])
+    transport.ready()
+    transport.close(1.0)
+    go_on.set()
+    assert not connected(transport)
+    assert client.closed_after == [0.0]
+
+
+def test_closing_hands_the_time_on_and_is_final(transport, client):
+    assert connected(transport)
+    transport.close(1.5)
+    assert client.closed_after == [1.5]
+    assert not connected(transport)
+
+
+def test_a_client_whose_flush_fails_is_closed_by_force(transport, client, monkeypatch):
+    class Sender:
+        is_forced = False
+
+        def force_close(self) -> None:
+            self.is_forced = True
+
+    def fail(**_: object) -> None:
+        raise errors.KafkaTimeoutError
+
+    client._sender = Sender()
+    monkeypatch.setattr(client, "close", fail)
+    assert connected(transport)
+    transport.close(0.0)
+    assert client._sender.is_forced
+
+
+def test_a_forked_child_does_not_touch_the_parent_s_client(transport, client):
+    assert connected(transport)
+    transport.abandon()
+    assert client.closed_after == []
+    assert client._closed is True
+    assert connected(transport)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (errors.MessageSizeTooLargeError(), Outcome.TOO_LARGE),
+        (errors.RecordListTooLargeError(), Outcome.TOO_LARGE),
+        (errors.InvalidRecordError(), Outcome.REFUSED),
+        (errors.TopicAuthorizationFailedError("x"), Outcome.UNAVAILABLE),
+        (errors.UnknownTopicOrPartitionError(), Outcome.UNAVAILABLE),
+        (errors.NotEnoughReplicasError(), Outcome.UNAVAILABLE),
+        (errors.KafkaTimeoutError(), Outcome.UNAVAILABLE),
+        (errors.IllegalStateError(), Outcome.UNAVAILABLE),
+        (OSError(), Outcome.UNAVAILABLE),
+    ],
+)
+def test_errors_are_mapped_by_their_class(error, outcome):
+    assert result_of(error).outcome is outcome
+
+
+def test_remedies_are_for_errors_that_exist():
+    ours = {"TopicMissingError"}
+    assert {name for name in _REMEDIES if not hasattr(errors, name)} == ours
+
+
+def test_the_client_sees_only_the_size_of_a_value():
+    assert repr(Payload(b"prompt-canary")) == "<13 bytes>"
+
+
+def test_without_lz4_the_compression_is_gzip(monkeypatch):
+    assert _codec("auto") == "lz4"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert (_codec("auto"), _codec("lz4"), _codec("none")) == ("gzip", "lz4", None)
+
+
+def test_the_client_s_log_lines_are_dropped_in_our_threads_only(caplog):
+    caplog.set_level(logging.DEBUG)
+    theirs = logging.getLogger("kafka.net.transport")
+    quiet(["ours"])
+    for name in ("ours", "theirs"):
+        thread = threading.Thread(target=lambda: theirs.error(threading.current_thread().name), name=name)
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["theirs"]

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import gc
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tokentide import EventError, MemoryTransport, NullProducer, Producer, ProducerOptions
+from tokentide.config import KafkaSettings, SettingsError
+from tokentide.producers.inspector import FIRST_AFTER_S
+from tokentide.schemas.call import CallEvent
+
+
+@pytest.fixture
+def broker() -> MemoryTransport:
+    return MemoryTransport()
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tokentide")}
+
+
+def test_events_arrive_with_what_the_producer_knows(broker):
+    with Producer(
+        service="shop",
+        environment="production",
+        region="eu",
+        labels={"team": "a"},
+        defaults={"deployment": "v42"},
+        transport=broker,
+        strict=True,
+    ) as producer:
+        producer.emit({"request_model": "gpt-4o", "input_tokens": 12})
+        assert producer.flush(10)
+    (event,) = broker.events
+    CallEvent.model_validate(event)
+    assert event.items() >= {
+        "service": "shop", "environment": "production", "region": "eu", "deployment": "v42",
+        "request_model": "gpt-4o", "input_tokens": 12,
+    }.items()  # fmt: skip
+    assert event["labels"] == {"team": "a"}
+
+
+def test_no_thread_runs_before_the_first_event_and_none_after_closing(broker):
+    producer = Producer(service="s", transport=broker)
+    assert threads() == set()
+    assert producer.flush(0)
+    producer.emit({})
+    assert threads() == {"tokentide-sender"}
+    assert producer.close()
+    assert threads() == set()
+
+
+def test_closing_a_producer_that_was_not_used_does_nothing(broker):
+    producer = Producer(service="s", transport=broker)
+    assert producer.close()
+    assert not broker.is_closed
+
+
+def test_closing_sends_what_is_there_and_disconnects(broker):
+    producer = Producer(service="s", transport=broker)
+    for number in range(120):
+        producer.emit({"input_tokens": number})
+    assert producer.close()
+    assert [event["input_tokens"] for event in broker.events] == list(range(120))
+    assert broker.is_closed
+
+
+def test_events_after_closing_are_counted(broker, caplog):
+    producer = Producer(service="s", transport=broker)
+    producer.close()
+    producer.emit({})
+    assert producer.stats().dropped == {"closed": 1}
+    assert "close the producer last" in caplog.text
+
+
+def test_closing_twice_is_closing_once(broker):
+    producer = Producer(service="s", transport=broker)
+    producer.emit({})
+    assert producer.close()
+    assert producer.close()
+
+
+@pytest.mark.parametrize("event", [None, 5, "text", [], object(), {"user_id": object()}, {"service": ""}])
+def test_a_bad_event_never_raises_and_is_counted(broker, event, caplog):
+    with Producer(service="s", transport=broker) as producer:
+        producer.emit(event)
+        assert producer.stats().dropped == {"invalid": 1}
+        assert producer.stats().emitted == 1
+    assert len(caplog.messages) == 1
+
+
+def test_an_object_that_raises_anything_does_not_disturb(broker):
+    class Rude(dict):
+        def keys(self):
+            raise SystemError("rude")
+
+    with Producer(service="s", transport=broker) as producer:
+        producer.emit({"labels": Rude(a=1), "context": Rude()})
+        producer.emit({"input_tokens": 1})
+        assert producer.flush(10)
+    assert broker.events[-1]["input_tokens"] == 1
+
+
+def test_the_log_names_the_field_and_never_the_value(broker, caplog):
+    class Secret:
+        def __repr__(self) -> str:
+            return "sk-canary"
+
+    with Producer(service="s", transport=broker) as producer:
+        producer.emit({"user_id": Secret(), "input": "prompt-canary"})
+        producer.emit({"quality": {"score": float("nan")}, "input": "prompt-canary"})
+    assert "user_id: holds a Secret" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_strict_mode_raises_what_the_contract_says(broker):
+    producer = Producer(service="s", transport=broker, strict=True)
+    with pytest.raises(EventError, match="input_tokens: is the number -1; must be at least 0"):
+        producer.emit({"input_tokens": -1})
+    with pytest.raises(EventError, match="service: is required"):
+        Producer(transport=broker, strict=True).emit({})
+    assert broker.events == []
+
+
+def test_a_sample_is_checked_and_what_the_worker_will_refuse_is_told_but_sent(broker, clock, caplog):
+    with Producer(service="s", transport=broker, clock=clock.clock) as producer:
+        producer.emit({"input_tokens": -1, "input": "prompt-canary"})
+        assert producer.flush(10)
+        assert producer.stats().suspect == 0
+        clock.advance(FIRST_AFTER_S)
+        producer.emit({"input_tokens": -1, "input": "prompt-canary"})
+        assert producer.flush(10)
+        assert producer.stats().suspect == 1
+    assert len(broker.events) == 2
+    assert "input_tokens: is the number -1" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_a_flush_that_is_not_done_in_time_says_so(broker):
+    broker.holds_acks = True
+    producer = Producer(service="s", transport=broker)
+    producer.emit({})
+    assert not producer.flush(0.05)
+    broker.holds_acks = False
+    broker.acknowledge()
+    assert producer.flush(10)
+    producer.close()
+
+
+def test_a_full_queue_drops_the_newest_and_counts_them_exactly(broker):
+    broker.holds_acks = True
+    options = ProducerOptions(queue_max_events=10, in_flight_max_bytes=1, linger_ms=0)
+    producer = Producer(service="s", transport=broker, options=options)
+    for number in range(100):
+        producer.emit({"input_tokens": number})
+    broker.holds_acks = False
+    broker.acknowledge()
+    assert producer.flush(10)
+    stats = producer.stats()
+    assert stats.delivered + stats.dropped["queue_full"] == stats.emitted == 100
+    assert len(broker.events) == stats.delivered
+    assert stats.dropped["queue_full"] >= 30
+    producer.close()
+
+
+def test_a_tool_may_wait_for_room_instead(broker):
+    options = ProducerOptions(queue_max_events=10, when_full="wait", linger_ms=0)
+    with Producer(service="s", transport=broker, options=options) as producer:
+        for number in range(500):
+            producer.emit({"input_tokens": number})
+        assert producer.flush(10)
+        assert producer.stats().dropped == {}
+    assert [event["input_tokens"] for event in broker.events] == list(range(500))
+
+
+def test_what_kafka_did_not_take_is_found_by_the_next_process(broker, tmp_path):
+    options = ProducerOptions(spool_folder=tmp_path, away_after_s=0)
+    broker.is_up = False
+    producer = Producer(service="s", transport=broker, options=options)
+    producer.emit({"input_tokens": 1})
+    assert not producer.close()
+    assert list((tmp_path / "llm.events").glob("*.seg"))
+
+    broker.is_up = True
+    with Producer(service="s", transport=broker, options=options) as successor:
+        successor.emit({"input_tokens": 2})
+        assert successor.flush(10)
+        assert successor.stats().recovered == 1
+    assert sorted(event["input_tokens"] for event in broker.events) == [1, 2]
+    assert list((tmp_path / "llm.events").iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_made_is_told_and_events_are_sent_all_the_same(broker, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    options = ProducerOptions(spool_folder=tmp_path / "file")
+    with Producer(service="s", transport=broker, options=options) as producer:
+        producer.emit({})
+        assert producer.flush(10)
+    assert "the spool is off: cannot make the spool's folder" in caplog.text
+
+
+def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker):
+    producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=10_000))
+    producer.emit({"input_tokens": 1})
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "tokentide-sender")
+    del producer
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert broker.events[0]["input_tokens"] == 1
+
+
+def test_disabled_it_sends_nothing_and_starts_nothing(broker, monkeypatch):
+    monkeypatch.setenv("TOKENTIDE_DISABLED", "1")
+    for producer in (Producer(service="s", transport=broker), NullProducer()):
+        producer.emit({"input_tokens": 1})
+        with producer.call(model="m") as call, call.stage("nonsense"):
+            call.usage(input_tokens=1)
+        assert threads() == set()
+        assert producer.flush(0)
+        assert producer.close()
+        assert producer.stats().emitted == 0
+    assert broker.records == []
+    with Producer(service="s", transport=broker, disabled=False) as enabled:
+        enabled.emit({})
+        assert enabled.flush(10)
+    assert len(broker.records) == 1
+
+
+@pytest.mark.parametrize(
+    "servers", ["", " , ", [], "broker", "kafka://broker:9092", "user:canary@broker:9092", ["a:1", "b:x"]]
+)
+def test_an_address_that_cannot_be_one_is_an_error_that_does_not_repeat_it(servers):
+    with pytest.raises(ValueError, match=r"bootstrap_servers") as caught:
+        Producer(servers, service="s")
+    assert "canary" not in str(caught.value)
+
+
+def test_several_addresses_may_be_one_text_or_a_list():
+    for servers in ("a:1, b:2", ["a:1", "b:2"]):
+        assert repr(Producer(servers)) == "<Producer to llm.events at a:1, b:2>"
+
+
+def test_no_representation_holds_a_secret():
+    settings = KafkaSettings(
+        bootstrap_servers=("broker:9093",),
+        security_protocol="SASL_SSL",
+        sasl_username="me",
+        sasl_password="canary",
+    )
+    producer = Producer(kafka=settings)
+    assert repr(producer) == "<Producer to llm.events at broker:9093>"
+    assert "canary" not in repr(vars(producer)) + repr(vars(producer._engine))
+
+
+def test_sasl_without_tls_is_refused_where_it_is_not_allowed():
+    with pytest.raises(ValueError, match="SASL_PLAINTEXT sends the password unencrypted"):
+        KafkaSettings(security_protocol="SASL_PLAINTEXT", sasl_username="me", sasl_password="x")
+    with pytest.raises(SettingsError, match="SASL_PLAINTEXT sends the password unencrypted"):
+        Producer.from_env(
+            environ={
+                "TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "TOKENTIDE_KAFKA_SASL_USERNAME": "me",
+                "TOKENTIDE_KAFKA_SASL_PASSWORD": "x",
+            }
+        )
+
+
+def test_importing_the_sdk_loads_neither_the_client_nor_the_models(repository: Path):
+    """A serverless function pays for imports at every cold start."""
+    code = (
+        "import sys, tokentide; from tokentide import Producer; Producer('a:1', service='s');"
+        "print([name for name in ('kafka', 'pydantic', 'tokentide.config', 'pyarrow', 'asyncio')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['asyncio']"
+    del repository
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"queue_max_events": 0}, "queue_max_events is 0; must be 1 … 1e\\+07"),
+        ({"record_max_bytes": 2_000_000}, "record_max_bytes is 2000000"),
+        ({"when_full": "block"}, "when_full is 'block'; must be drop or wait"),
+        ({"compression": "zip"}, "compression is 'zip'"),
+        ({"spool_max_bytes": 100}, "spool_max_bytes is 100"),
+    ],
+)
+def test_options_outside_their_range_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        ProducerOptions(**wrong)
+
+
+def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, monkeypatch):
+    caplog.set_level(logging.ERROR, "tokentide")
+    producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=0))
+    producer.emit({"input_tokens": 1})
+    assert producer.flush(10)
+    monkeypatch.setattr("tokentide.producers.sender.PAUSE_AFTER_ERROR_S", 0.0)
+    real, calls = producer._engine._dispatcher.step, []
+
+    def fail_once(**options: object) -> float:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return real(**options)
+
+    monkeypatch.setattr(producer._engine._dispatcher, "step", fail_once)
+    producer.emit({"input_tokens": 2})
+    assert producer.flush(10)
+    assert len(broker.events) == 2
+    assert "the sender of events failed; it goes on" in caplog.text
+    producer.close()
