@@ -36,7 +36,7 @@ class Check:
 
 CHECKS: Final = (
     Check("audit_ledger", "Does each ledger row add up?"),
-    Check("audit_segments", "Does each segment go on where the one before it ended?"),
+    Check("audit_segments", "Does each ledger row go on where the one before it ended?"),
     Check("audit_rows", "Is every event that the ledger counts stored, and no other?"),
     Check("audit_lost_rows", "Is every stored event still there?"),
     Check("audit_event_ids", "Does the view events hold each event once?"),

@@ -32,6 +32,7 @@ _SOURCE: Final[Mapping[str, str]] = {
     "source": "Topic and topic id of the log that the row speaks for.",
     "source_partition": "Partition of that log.",
     "segment": "Which 65,536 offsets of the partition: offset / 65,536.",
+    "first_offset": "Offset at which the row begins: the segment's first, unless retention had taken that.",
     "fold": "Identifies the settings and price book that the row was computed with.",
     "version": "Offset up to which (exclusive) the log was read; the highest version of a row counts.",
 }
@@ -48,7 +49,6 @@ PARTIAL_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | dict(WINDOW_MEANING
 
 LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
     "topic": "Name of the topic.",
-    "first_offset": "Offset at which reading of the segment began.",
     "records": "Records read.",
     "gaps": "Offsets without a record: compaction, transaction markers.",
     "items": "Events found in the records, packed ones counted singly; good, repeated and refused.",

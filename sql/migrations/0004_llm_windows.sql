@@ -5,7 +5,8 @@
 --   version stays, so retries, replays and zombies change nothing. Never sum this table without its view: a
 --   partial may still stand here in several versions, and under a fold that is no longer in force.
 -- ORDER BY: the window first, since every question names a time; then the series; then the part of the log, and last
---   the fold, which names the settings and prices of the computation: `llm_ledger` says which one is in force.
+--   the fold, which names the settings and prices of the computation: `llm_ledger` says which one is in force. A segment
+--   has a second `first_offset` only where retention took its beginning before it could be folded again.
 -- PRIMARY KEY is shorter, so that the index in memory stays small.
 -- PARTITION BY month of the window; the window is in the key, so rows of one key share a partition.
 -- CODEC, settings and TTL as in `llm_events`; most aggregates of most series are 0 and cost nothing.
@@ -15,6 +16,7 @@ CREATE TABLE IF NOT EXISTS {database}.llm_windows
     source LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'Topic and topic id of the log that the row speaks for.',
     source_partition Int32 CODEC(T64, ZSTD(1)) COMMENT 'Partition of that log.',
     segment Int64 CODEC(T64, ZSTD(1)) COMMENT 'Which 65,536 offsets of the partition: offset / 65,536.',
+    first_offset Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offset at which the row begins: the segment\'s first, unless retention had taken that.',
     fold UInt64 CODEC(ZSTD(1)) COMMENT 'Identifies the settings and price book that the row was computed with.',
     version Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offset up to which (exclusive) the log was read; the highest version of a row counts.',
     -- which window and series
@@ -148,7 +150,7 @@ PARTITION BY toYYYYMM(window_start)
 PRIMARY KEY (window_start, environment, service)
 ORDER BY (
     window_start, environment, service, provider, model, prompt_name, variant, tenant, feature,
-    source, source_partition, segment, fold
+    source, source_partition, segment, first_offset, fold
 )
 SETTINGS min_bytes_for_wide_part = 134217728, ttl_only_drop_parts = 1
 COMMENT 'Partial windows by segment, in all versions; read the view `windows`.';

@@ -1,4 +1,5 @@
 -- One row per segment of a partition: how far it was read, what was found there, and which fold is in force.
+-- (Two or more, one after the other, where retention took the beginning before the segment could be folded again.)
 --
 -- ENGINE: the highest version stays. It decides which partials of `llm_windows` count: when settings or prices change in
 --   the middle of a segment, the worker folds the segment again under a new fold, and with the next row
@@ -9,10 +10,10 @@ CREATE TABLE IF NOT EXISTS {database}.llm_ledger
     source LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'Topic and topic id of the log that the row speaks for.',
     source_partition Int32 CODEC(T64, ZSTD(1)) COMMENT 'Partition of that log.',
     segment Int64 CODEC(T64, ZSTD(1)) COMMENT 'Which 65,536 offsets of the partition: offset / 65,536.',
+    first_offset Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offset at which the row begins: the segment\'s first, unless retention had taken that.',
     fold UInt64 CODEC(ZSTD(1)) COMMENT 'Identifies the settings and price book that the row was computed with.',
     version Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offset up to which (exclusive) the log was read; the highest version of a row counts.',
     topic LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'Name of the topic.',
-    first_offset Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offset at which reading of the segment began.',
     records Int64 CODEC(T64, ZSTD(1)) COMMENT 'Records read.',
     gaps Int64 CODEC(T64, ZSTD(1)) COMMENT 'Offsets without a record: compaction, transaction markers.',
     items Int64 CODEC(T64, ZSTD(1)) COMMENT 'Events found in the records, packed ones counted singly; good, repeated and refused.',
@@ -28,5 +29,5 @@ CREATE TABLE IF NOT EXISTS {database}.llm_ledger
     stored_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'When ClickHouse stored the row; retention counts from here.'
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (source, source_partition, segment)
+ORDER BY (source, source_partition, segment, first_offset)
 COMMENT 'What was read of each segment, in all versions; read the view `ledger`.';

@@ -1,5 +1,5 @@
 -- Question: does each ledger row add up?
--- Grain: one row per segment and rule that it breaks; none where all is well.
+-- Grain: one row per ledger row and rule that it breaks; none where all is well.
 -- Units: counts and offsets.
 -- Time column: none; the whole ledger.
 -- Cost: small; one row per 65,536 offsets.
@@ -8,6 +8,7 @@ SELECT
     source,
     source_partition,
     segment,
+    first_offset,
     broken.1 AS rule,
     broken.2 AS expected,
     broken.3 AS found
@@ -24,5 +25,5 @@ ARRAY JOIN arrayFilter(
         ('nothing is negative', 0, toInt64(least(records, gaps, events, test_events, duplicates, rejects, lost) < 0))
     ]
 ) AS broken
-ORDER BY source, source_partition, segment, rule
+ORDER BY source, source_partition, segment, first_offset, rule
 LIMIT {limit:UInt32}

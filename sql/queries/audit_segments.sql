@@ -1,5 +1,5 @@
--- Question: does each segment go on where the one before it ended?
--- Grain: one row per hole (missing above 0) or overlap (below 0) between two segments of a partition; none where all is well.
+-- Question: does each ledger row go on where the one before it ended?
+-- Grain: one row per hole (missing above 0) or overlap (below 0) between two ledger rows of a partition; none where all is well.
 -- Units: offsets. Offsets that retention took (`lost`) are known and no hole.
 -- Time column: none; the whole ledger.
 -- Cost: small; one row per 65,536 offsets.
@@ -23,9 +23,9 @@ FROM (
         leadInFrame(toNullable(lost)) OVER following AS next_lost
     FROM {database}.ledger
     WINDOW following AS (
-        PARTITION BY source, source_partition ORDER BY segment ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING
+        PARTITION BY source, source_partition ORDER BY segment, first_offset ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING
     )
 )
 WHERE next_segment IS NOT NULL AND missing != 0
-ORDER BY source, source_partition, segment
+ORDER BY source, source_partition, segment, read_up_to
 LIMIT {limit:UInt32}

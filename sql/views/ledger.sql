@@ -1,5 +1,5 @@
 -- Question: how far was each part of the log read, and what was found there?
--- Grain: one row per source, source_partition and segment (65,536 offsets).
+-- Grain: one row per source, source_partition and segment (65,536 offsets); more, by first_offset, where retention overtook.
 -- Units: counts; times in UTC.
 -- Time column: stored_at.
 -- Cost: small; one row per 65,536 offsets.
@@ -8,10 +8,10 @@ CREATE OR REPLACE VIEW {database}.ledger
     source LowCardinality(String) COMMENT 'Topic and topic id of the log that the row speaks for.',
     source_partition Int32 COMMENT 'Partition of that log.',
     segment Int64 COMMENT 'Which 65,536 offsets of the partition: offset / 65,536.',
+    first_offset Int64 COMMENT 'Offset at which the row begins: the segment\'s first, unless retention had taken that.',
     fold UInt64 COMMENT 'Identifies the settings and price book that the row was computed with.',
     version Int64 COMMENT 'Offset up to which (exclusive) the log was read; the highest version of a row counts.',
     topic LowCardinality(String) COMMENT 'Name of the topic.',
-    first_offset Int64 COMMENT 'Offset at which reading of the segment began.',
     records Int64 COMMENT 'Records read.',
     gaps Int64 COMMENT 'Offsets without a record: compaction, transaction markers.',
     items Int64 COMMENT 'Events found in the records, packed ones counted singly; good, repeated and refused.',
@@ -30,10 +30,10 @@ AS SELECT
     source,
     source_partition,
     segment,
+    first_offset,
     fold,
     version,
     topic,
-    first_offset,
     records,
     gaps,
     items,

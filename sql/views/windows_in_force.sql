@@ -1,5 +1,5 @@
 -- Question: which partials count?
--- Grain: one row per window, series, source, source_partition and segment; all columns of `llm_windows`.
+-- Grain: one row per window, series, source, source_partition, segment and first_offset; all columns of `llm_windows`.
 -- Units: as `windows`.
 -- Time column: window_start.
 -- Cost: as `windows`, for which it is the source; the list of segments is read and held in memory, 40 bytes each.
@@ -8,7 +8,7 @@
 CREATE OR REPLACE VIEW {database}.windows_in_force
 AS SELECT *
 FROM {database}.llm_windows FINAL
-WHERE (source, source_partition, segment, fold) IN (
-    SELECT source, source_partition, segment, fold FROM {database}.llm_ledger FINAL
+WHERE (source, source_partition, segment, first_offset, fold) IN (
+    SELECT source, source_partition, segment, first_offset, fold FROM {database}.llm_ledger FINAL
 )
 COMMENT 'Partials in force, before merging over segments and partitions; read the view `windows`.';
