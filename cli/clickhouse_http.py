@@ -38,7 +38,7 @@ HINTS: Final[Mapping[int, str]] = {
     394: "The query was ended by somebody.",
     456: "Give each {name:Type} of the query a value: --param name=value.",
     457: "A --param value does not fit its type in {name:Type}.",
-    497: "The user of clickhouse.url lacks a right; see docs/clickhouse-users.md or ask who runs ClickHouse.",
+    497: "The user of clickhouse.url lacks a right; ask who runs ClickHouse to grant it.",
     516: "User or password of clickhouse.url are wrong.",
 }
 

@@ -209,6 +209,11 @@ class KafkaOffsets:
         self._group_id = group_id
         self._partitions = partitions_of(client, topic)
 
+    def topic_id(self) -> str:
+        """The broker's id of the topic: another one after the topic was created anew."""
+        (described,) = self._admin.describe_topics([self._topic])
+        return str(described["topic_id"])
+
     def bounds(self) -> Mapping[int, tuple[int, int]]:
         """First offset still there and the offset after the last record, by partition."""
         begin = begin_offsets(self._client, self._topic, self._partitions)

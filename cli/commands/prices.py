@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Look up what a model costs at a date, as a worker would: your own prices first, then the price book.
 
-Without a model: which book and which overrides are in use. --check reads a file of overrides and names
-every mistake with its line; docs/prices.md has its form.
+Without a model: which book and which overrides are in use. --example prints a file of own prices to start
+from; --check reads such a file and names every mistake with its line.
 Exit code 0: priced, or without mistakes; 1: no price, or mistakes."""
 EXAMPLES = (
     Example("tokentide prices gpt-4o-mini", "Today's prices."),
     Example(
         "tokentide prices gpt-4o-mini --at 2025-01-01 --input 1000 --output 200", "What did this call cost?"
     ),
-    Example("tokentide prices --check my-prices.yaml", "Are my own prices right?"),
+    Example("tokentide prices --example > my-prices.yaml", "Begin a file of your own prices."),
+    Example("tokentide prices --check my-prices.yaml", "Are they right?"),
 )
 _COUNTS: Final = {
     "input": ("input_tokens", "input tokens, cached ones included"),
@@ -38,6 +39,33 @@ _COUNTS: Final = {
     "cache_write_1h": ("cache_write_1h", "of these, tokens written for one hour"),
     "reasoning": ("reasoning", "of the output, tokens of reasoning"),
 }
+
+EXAMPLE_FILE: Final = """\
+# Own prices, in USD; name this file in the setting prices.overrides_file.
+# The first entry that fits provider, model, tier and date wins; where none does, the price book counts.
+prices:
+  # Agreed with the provider, for half a year. `*` stands for anything.
+  - provider: openai
+    model: gpt-4o-*
+    from: 2026-01-01 # first day, UTC
+    until: 2026-07-01 # first day on which it no longer holds
+    per_million_tokens:
+      input: "2.00"
+      output: "8.00"
+      cache_read: "1.00" # what is left out is charged as its whole: reasoning as output
+    above_input_tokens: # longer prompts: the whole call pays this price
+      200000: { input: "4.00", output: "12.00" }
+  # A deployment with a charge per call, shown as gpt-4-ptu.
+  - provider: azure
+    model: prod-chat
+    name: gpt-4-ptu
+    per_million_tokens: { input: "0", output: "0" }
+    per_call: "0.0004"
+  # Self-hosted: tokens cost nothing, the host does (`infra_cost_usd` of the events).
+  - provider: vllm
+    model: llama-3-*
+    infra: true
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", type=Path, metavar="FILE", help="read a file of overrides and name its mistakes"
     )
+    parser.add_argument("--example", action="store_true", help="print a file of own prices to start from")
     parser.add_argument("--overrides", action="store_true", help="list the overrides in use")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     add_settings_arguments(parser)
@@ -58,6 +87,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look up, list or check."""
+    if args.example:
+        print(EXAMPLE_FILE, end="")
+        return ExitCode.OK
     require_extra("stream", purpose="`tokentide prices`")
     if args.check is not None:
         return _check(args.check, as_json=args.json)

@@ -112,6 +112,14 @@ def test_a_file_of_prices_is_checked_with_the_line_of_each_mistake(tmp_path: Pat
     assert json.loads(capsys.readouterr().out)["problems"][0]["line"] == 2
 
 
+def test_the_file_to_start_from_has_no_mistakes(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["prices", "--example"]) == 0
+    file = tmp_path / "mine.yaml"
+    file.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["prices", "--check", str(file)]) == 0
+    assert "3 prices" in capsys.readouterr().out
+
+
 def test_a_file_without_mistakes_is_told_so(overrides: Path, capsys: Capture) -> None:
     assert main(["prices", "--check", str(overrides)]) == 0
     assert "no mistakes, 2 prices" in capsys.readouterr().out
