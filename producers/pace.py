@@ -64,13 +64,14 @@ class ManualClock:
 class Pacer:
     """Waits until an event is due; the first one is due at once, and so is one that goes back in time.
 
-    `speed` is how many seconds of event time pass in a second; None: everything is due at once.
+    `speed` is how many seconds of event time pass in a second; None: everything is due at once. With
+    `anchor_us` events are due when the clock shows their time, as if the first were at that one, now.
     """
 
-    def __init__(self, clock: Clock, speed: float | None) -> None:
+    def __init__(self, clock: Clock, speed: float | None, *, anchor_us: int | None = None) -> None:
         self._clock = clock
         self._speed = speed
-        self._first: tuple[float, int] | None = None
+        self._first = None if anchor_us is None else (clock.steady_s(), anchor_us)
 
     def wait_for(self, timestamp_us: int, *, push: Callable[[], None], tick: Callable[[], None]) -> None:
         """Return when the event is due; calls `push` before a wait worth it, and `tick` while waiting."""

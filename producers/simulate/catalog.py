@@ -7,11 +7,10 @@ book knows. The order of every table is part of what a seed means.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """A log-normal quantity: its median and the sigma of its logarithm (0.5: most within a factor of 2.7)."""
 
     median: float

@@ -14,7 +14,7 @@ from tokentide.producers.simulate.dice import Choice, Dice
 from tokentide.producers.simulate.incidents import Incident
 from tokentide.producers.simulate.malformed import Malformed, malform
 from tokentide.producers.simulate.options import SimulationOptions
-from tokentide.producers.simulate.truth import Truth
+from tokentide.schemas.rejects import RejectReason
 
 WARM_UP_S: Final = 120.0
 """Calls begin so long before the start, so that its first second has calls that finish, as any other."""
@@ -31,6 +31,8 @@ class SimulatedItem(NamedTuple):
     """When the call finished; of a malformed one, when it would have."""
     item: Event | bytes
     """An event, or bytes that are none (`reject_burst` only)."""
+    refused_as: RejectReason | None = None
+    """The reason that a worker must give for refusing it; None: it is valid."""
 
 
 class _Finished(NamedTuple):
@@ -42,10 +44,10 @@ class _Finished(NamedTuple):
     malformed: Malformed | None
 
 
-def simulate(options: SimulationOptions, truth: Truth | None = None) -> Iterator[SimulatedItem]:
+def simulate(options: SimulationOptions) -> Iterator[SimulatedItem]:
     """Events by the time they finish, which never goes back. Endless if the options have no duration.
 
-    `truth` counts what is yielded. The same options give the same items, everywhere.
+    The same options give the same items, everywhere. `Truth` counts them.
     """
     end_us = None if options.duration_s is None else options.start_us + round(options.duration_s * 1e6)
     for finished in _finished(options):
@@ -54,12 +56,8 @@ def simulate(options: SimulationOptions, truth: Truth | None = None) -> Iterator
         if end_us is not None and finished.finish_us >= end_us:
             return
         if finished.malformed is not None:
-            if truth is not None:
-                truth.reject(finished.malformed.reason)
-            yield SimulatedItem(finished.finish_us, finished.malformed.item)
+            yield SimulatedItem(finished.finish_us, *finished.malformed)
         else:
-            if truth is not None:
-                truth.add(finished.finish_us, finished.event)
             yield SimulatedItem(finished.finish_us, finished.event)
 
 

@@ -49,26 +49,27 @@ def timing_of(
     slowness: list[Slowness],
 ) -> Timing:
     """The times of a call whose outcome and tokens are known."""
-    stages: dict[str, float] = {"gateway": dice.spread(GATEWAY_MS), "queue": dice.spread(QUEUE_MS)}
+    stages = {"gateway_ms": dice.spread(GATEWAY_MS), "queue_ms": dice.spread(QUEUE_MS)}
     is_cold = service.function is not None and dice.chance(COLD_START_RATE)
     if is_cold:
-        stages["cold_start"] = dice.spread(COLD_START_MS)
-    stages["parse"] = dice.between(0.3, 1.8)
-    if context_hit is not None:
-        stages["context"] = dice.spread(CONTEXT_HIT_MS if context_hit else CONTEXT_MISS_MS)
-    stages["render"] = dice.between(0.2, 1.5)
-    first_ms, model_ms = _model_times(dice, outcome.model, usage)
+        stages["cold_start_ms"] = dice.spread(COLD_START_MS)
+    stages["parse_ms"] = dice.between(0.3, 1.8)
     if is_answer_cached:
-        stages["context"] = dice.spread(RESPONSE_CACHE_MS)
-    else:
-        stages["model"] = _tried(model_ms, outcome)
-    stages["output"] = dice.between(18, 70) if service.checks_output else dice.between(0.5, 4)
-    stages["network"] = dice.spread(NETWORK_MS)
+        stages["context_ms"] = dice.spread(RESPONSE_CACHE_MS)
+    elif context_hit is not None:
+        stages["context_ms"] = dice.spread(CONTEXT_HIT_MS if context_hit else CONTEXT_MISS_MS)
+    stages["render_ms"] = dice.between(0.2, 1.5)
+    first_ms, model_ms = _model_times(dice, outcome.model, usage)
+    if not is_answer_cached:
+        stages["model_ms"] = _tried(model_ms, outcome)
+    stages["output_ms"] = dice.between(18, 70) if service.checks_output else dice.between(0.5, 4)
+    stages["network_ms"] = dice.spread(NETWORK_MS)
     for stage, factor in slowness:
-        if stage in stages:
-            stages[stage] *= factor
+        if f"{stage}_ms" in stages:
+            stages[f"{stage}_ms"] *= factor
             first_ms *= factor if stage == "model" else 1.0
-    stages = {f"{name}_ms": round(value, 3) for name, value in stages.items()}
+    for name, value in stages.items():
+        stages[name] = round(value, 3)
     duration_ms = round(sum(stages.values()) + dice.between(0.2, UNACCOUNTED_MS), 3)
     return Timing(
         stages, duration_ms, _first_chunk(stages, first_ms, outcome, is_streamed=is_streamed), is_cold

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tokentide.producers.simulate.calls import Event
+from tokentide.producers.simulate.generate import SimulatedItem
 from tokentide.schemas.rejects import RejectReason
 
 MINUTE_US: Final = 60_000_000
@@ -58,21 +59,20 @@ class Truth:
     windows: dict[tuple[int, Series], Counts] = field(default_factory=dict)
     """(start of the minute in microseconds since 1970 UTC, series) → sums, without tests."""
 
-    def add(self, finish_us: int, event: Event) -> None:
-        """Count a valid event."""
+    def count(self, simulated: SimulatedItem) -> None:
+        """Count what was sent."""
+        if simulated.refused_as is not None or isinstance(simulated.item, bytes):
+            self.rejects[simulated.refused_as or RejectReason.NOT_JSON] += 1
+            return
         self.events += 1
-        if event.get("test"):
+        if simulated.item.get("test"):
             self.tests += 1
             return
-        key = (finish_us // MINUTE_US * MINUTE_US, series_of(event))
+        key = (simulated.finish_us // MINUTE_US * MINUTE_US, series_of(simulated.item))
         counts = self.windows.get(key)
         if counts is None:
             counts = self.windows[key] = Counts()
-        counts.add(event)
-
-    def reject(self, reason: RejectReason) -> None:
-        """Count a malformed one."""
-        self.rejects[reason] += 1
+        counts.add(simulated.item)
 
     def total(self) -> Counts:
         """The sums over all windows."""
