@@ -46,7 +46,12 @@ _DERIVED: Final = (
     ("model", pa.string(), "The model that was priced; where no price is known, the one reported."),
     ("cost_source", pa.string(), "`reported`, `calculated`, `estimated`, `response_cache`; empty: unpriced."),
     ("unpriced_reason", pa.string(), "Why the cost is unknown; empty: it is known."),
-    ("price_book", pa.string(), "Version of the prices used."),
+    ("price_book", pa.string(), "Version of the prices used; empty: none was."),
+    (
+        "price_note",
+        pa.string(),
+        "What was assumed: `date_assumed`, `tier_assumed`, both with a comma, or empty.",
+    ),
     ("input_tokens_source", pa.string(), "`reported`, `counted`, `estimated`; empty: unknown."),
     ("output_tokens_source", pa.string(), "`reported`, `counted`, `estimated`; empty: unknown."),
     ("error_owner", pa.string(), "`provider`, `application`, `user`; empty: no error or unknown."),

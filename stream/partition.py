@@ -23,24 +23,41 @@ from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
+from tokentide.stream.resume import Start, segment_of
 
 Enrich = Callable[[pa.Table], pa.Table]
 """Decoded events to event rows: tokens counted, calls priced, errors classified."""
 
 
-class SteppedBack(Exception):  # noqa: N818 - the consumer, not the data, is at fault
-    """A batch begins before the offset that was expected: the consumer was rewound without this state."""
+class OutOfStepError(Exception):
+    """A batch does not begin where the last one ended: the consumer was moved without this state."""
 
 
 class RecordBatch(NamedTuple):
-    """Consecutive records of one partition."""
+    """The records of one partition from `begin` to `end` (exclusive)."""
 
-    values: Sequence[bytes | None]
-    keys: Sequence[bytes | None]
+    begin: int
+    end: int
+    """Where the next batch begins. Offsets without a record are gaps: transaction markers, compaction."""
     offsets: Int64s
-    """Ascending; gaps (transaction markers, compaction) are allowed."""
     timestamps_ms: Int64s
     """Kafka's time of each record."""
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+
+    def since(self, position: int) -> RecordBatch:
+        """Without what lies below a position; for a log that is read again. `position` is at most `end`."""
+        if position <= self.begin:
+            return self
+        skipped = int(np.searchsorted(self.offsets, position))
+        return RecordBatch(
+            position,
+            self.end,
+            self.offsets[skipped:],
+            self.timestamps_ms[skipped:],
+            self.keys[skipped:],
+            self.values[skipped:],
+        )
 
 
 class Source(NamedTuple):
@@ -50,16 +67,6 @@ class Source(NamedTuple):
     """Topic and topic id, so that a topic that is deleted and made anew is another source."""
     topic: str
     partition: int
-
-
-class Start(NamedTuple):
-    """Where reading begins, and what is durable already."""
-
-    read_from: int
-    stored_to: int
-    """Rows of events below this offset are durable."""
-    lost: int = 0
-    """Offsets that retention took before they were read."""
 
 
 class PartitionRules(NamedTuple):
@@ -97,9 +104,11 @@ class PartitionFold:
         self._rules = rules
         self._decoder = decoder
         self._enrich = enrich
+        self._first_offset = start.read_from
         self._position = start.read_from
         self._stored_to = start.stored_to
-        self._committed = start.stored_to
+        self._resume_at = start.resume_at
+        self._committed = start.resume_at
         self._lost = start.lost
         self._segments: dict[int, SegmentFold] = {}
         self._letters: list[DeadLetter] = []
@@ -128,27 +137,25 @@ class PartitionFold:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether everything that was durable at the start has been folded again; before, nothing new can be stored."""
-        return self._position >= self._stored_to
+        """Whether all that was committed at the start has been folded again; before, nothing can be stored."""
+        return self._position >= self._resume_at
 
     def ingest(self, batch: RecordBatch) -> int:
         """Decode, enrich and fold a batch; return how many events it held.
 
         Raises:
-            SteppedBack: the batch begins below `position`. Nothing of it was taken.
+            OutOfStepError: the batch does not begin at `position`. Nothing of it was taken.
         """
-        first = int(batch.offsets[0])
-        if first < self._position:
-            raise SteppedBack(f"offset {first} came again, {self._position} was expected")
+        if batch.begin != self._position:
+            raise OutOfStepError(f"the batch begins at offset {batch.begin}, {self._position} was expected")
         decoded = self._decoder.decode(batch.values)
         decoded = refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
-        end = int(batch.offsets[-1]) + 1
-        for segment in range(first // SEGMENT_OFFSETS, (end - 1) // SEGMENT_OFFSETS + 1):
-            self._ingest_segment(segment, batch, decoded, end)
-        self._position = end
+        for segment in range(segment_of(batch.begin), segment_of(batch.end - 1) + 1):
+            self._ingest_segment(segment, batch, decoded)
+        self._position = batch.end
         return len(decoded.record)
 
-    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded, end: int) -> None:
+    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> None:
         begin, after = segment * SEGMENT_OFFSETS, (segment + 1) * SEGMENT_OFFSETS
         first_record, last_record = np.searchsorted(batch.offsets, (begin, after)).tolist()
         inside = slice(*np.searchsorted(decoded.record, (first_record, last_record)).tolist())
@@ -158,14 +165,14 @@ class PartitionFold:
         self._hold_letters(refusals, batch)
         self._fold_rows(fold, batch, decoded, inside)
         fold.read(
-            next_offset=min(after, end),
+            next_offset=min(after, batch.end),
             records=last_record - first_record,
             unknown_fields=int(decoded.unknown_fields[inside].sum()),
         )
 
     def _segment(self, segment: int) -> SegmentFold:
         if segment not in self._segments:
-            first_offset = max(segment * SEGMENT_OFFSETS, self._position)
+            first_offset = max(segment * SEGMENT_OFFSETS, self._first_offset)
             span = Span(
                 source=self._source.name,
                 partition=self._source.partition,
@@ -277,19 +284,3 @@ def _placed(table: pa.Table, source: Source, places: _Places) -> pa.Table:
     for name, values in columns.items():
         table = table.append_column(name, values)
     return table
-
-
-def start_of(committed: int | None, earliest: int) -> Start:
-    """Where to begin on a partition whose segment has nothing in the ledger that says otherwise.
-
-    Args:
-        committed: the group's committed offset, None if it has none.
-        earliest: the first offset that the broker still has.
-    """
-    if committed is None:
-        return Start(read_from=earliest, stored_to=earliest)
-    segment_start = committed // SEGMENT_OFFSETS * SEGMENT_OFFSETS
-    if earliest <= segment_start:
-        return Start(read_from=segment_start, stored_to=committed)
-    begin = max(committed, earliest)
-    return Start(read_from=begin, stored_to=begin, lost=begin - committed)

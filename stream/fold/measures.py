@@ -19,6 +19,7 @@ from tokentide.schemas.aggregates import STAGES
 from tokentide.schemas.sketch import KEY_BIAS, LOWEST_KEY, MANTISSA_SHIFT, ZERO_KEY
 from tokentide.stream.decode.arrays import Numbers, all_true, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
+from tokentide.stream.pricing.outcome import UnpricedReason
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,9 +37,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "errors_by_stage": (
         UNKNOWN, "input_parse", "prompt_render", "context", "model_call", "output", "compliance",
     ),
-    "unpriced_by_reason": (
-        UNKNOWN, "no_model", "unknown_model", "no_usage", "no_price_for_usage", "out_of_range",
-    ),
+    "unpriced_by_reason": (UNKNOWN, *(reason.label for reason in UnpricedReason if reason)),
 }  # fmt: skip
 """The closed sets behind the maps by name; a map's key is the position."""
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tokentide.schemas.aggregates import DIMENSIONS, OTHER_SERIES
 from tokentide.stream.decode.batch import Int64s
+from tokentide.stream.grouping import Encoded, encode, group
 
 Series = tuple[str, ...]
 """The values of `DIMENSIONS`, in that order; empty text where unknown or not in use."""
 
 _OTHER: Final[Series] = tuple(OTHER_SERIES if name == "service" else "" for name in DIMENSIONS)
-_MOST_COMBINATIONS: Final = 1 << 62
 
 
 class Slot(NamedTuple):
@@ -51,31 +50,21 @@ class Slots:
 
     def assign(self, table: pa.Table, window_start: Int64s) -> Int64s:
         """Return the slot number of each row; rows are in the order of the log."""
-        codes, values = self._codes(table)
-        group, first = _grouped([window_start, *codes])
+        encoded = [
+            encode(table, name) if name in self._dimensions else Encoded(np.zeros(0, np.int64), [""])
+            for name in DIMENSIONS
+        ]
+        varying = [column.codes for column in encoded if len(column.texts) > 1]
+        groups = group([window_start, *varying])
         numbers = np.fromiter(
             (
-                self._number(int(window_start[row]), tuple(names[code[row]] for code, names in values))
-                for row in first.tolist()
+                self._number(int(window_start[row]), tuple(_text(column, row) for column in encoded))
+                for row in groups.first_row.tolist()
             ),
             dtype=np.int64,
-            count=len(first),
+            count=len(groups.first_row),
         )
-        return numbers[group]
-
-    def _codes(self, table: pa.Table) -> tuple[list[Int64s], list[tuple[Int64s, list[str]]]]:
-        codes: list[Int64s] = []
-        values: list[tuple[Int64s, list[str]]] = []
-        nothing = np.zeros(table.num_rows, np.int64)
-        for name in DIMENSIONS:
-            if name not in self._dimensions or name not in table.column_names:
-                values.append((nothing, [""]))
-                continue
-            code, names = _encoded(table[name])
-            if len(names) > 1:
-                codes.append(code)
-            values.append((code, names))
-        return codes, values
+        return numbers[groups.of_row]
 
     def _number(self, window_start: int, series: Series) -> int:
         if series not in self._series:
@@ -87,32 +76,5 @@ class Slots:
         return self._numbers.setdefault(Slot(window_start, series), len(self._numbers))
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[Int64s, list[str]]:
-    """Codes and texts; null is the empty text."""
-    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    encoded = pc.dictionary_encode(pc.fill_null(array, "") if array.null_count else array)
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, encoded.dictionary.to_pylist()
-
-
-def _grouped(keys: Iterable[Int64s]) -> tuple[Int64s, Int64s]:
-    """Group rows by equal keys: per row its group, per group its first row, groups by their first row."""
-    combined: Int64s | None = None
-    for key in keys:
-        group, _ = _ranked(key)
-        if combined is None:
-            combined = group
-        else:
-            size = int(group.max(initial=0)) + 1
-            assert int(combined.max(initial=0)) + 1 < _MOST_COMBINATIONS // size
-            combined, _ = _ranked(combined * size + group)
-    assert combined is not None
-    return _ranked(combined)
-
-
-def _ranked(key: Int64s) -> tuple[Int64s, Int64s]:
-    encoded = pc.dictionary_encode(pa.array(key))  # codes in the order of first appearance
-    group = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    first = np.full(len(encoded.dictionary), len(key), np.int64)
-    np.minimum.at(first, group, np.arange(len(key)))
-    return group, first
+def _text(column: Encoded, row: int) -> str:
+    return column.texts[column.codes[row]] if len(column.texts) > 1 else column.texts[0]

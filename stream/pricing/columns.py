@@ -80,8 +80,8 @@ def price_columns(
         gaps = is_without_output & (inclusive.output_tokens < 0)
         inclusive = inclusive._replace(output_tokens=np.where(gaps, 0, inclusive.output_tokens))
     band = _bands(table, rate, inclusive.input_tokens)
-    _refuse(reason, table.arrays()[1], band, inclusive)
-    cost = _costs(table, rate, band, inclusive, reason)
+    known = _refuse(reason, table.arrays()[1], band, inclusive)
+    cost = _costs(table, rate, band, known, reason)
     source = np.full(len(cost), CostSource.CALCULATED, np.uint8)
     if is_estimated is not None:
         source[is_estimated] = CostSource.ESTIMATED
@@ -103,30 +103,33 @@ def _bands(table: RateTable, rate: NDArray[np.int32], input_tokens: IntColumn) -
     known = np.maximum(rate, 0)
     band = rates.first_band[known]
     for thresholds in rates.thresholds:
-        band += input_tokens > thresholds[known]
+        band += input_tokens >= thresholds[known]
     return band
 
 
 def _refuse(
     reason: NDArray[np.uint8], bands: BandArrays, band: NDArray[np.int32], usage: UsageColumns
-) -> None:
-    """Put a reason where the usage cannot be priced and no reason is yet."""
+) -> UsageColumns:
+    """Put a reason where the usage cannot be priced and none is yet; return the usage, missing parts as 0."""
     has_output = bands.has_output[band]
-    read, write = np.maximum(usage.cache_read, 0), np.maximum(usage.cache_write, 0)
-    output = np.maximum(usage.output_tokens, 0)
+    known = UsageColumns(*(np.maximum(column, 0) for column in usage))
     refusals = (
         (UnpricedReason.NO_USAGE, (usage.input_tokens < 0) | ((usage.output_tokens < 0) & has_output)),
         (
             UnpricedReason.INCONSISTENT_USAGE,
-            (read + write > usage.input_tokens) | (usage.cache_write_1h > write) | (usage.reasoning > output),
+            (known.cache_read + known.cache_write > known.input_tokens)
+            | (known.cache_write_1h > known.cache_write)
+            | (known.reasoning > known.output_tokens),
         ),
         (
             UnpricedReason.NO_PRICE_FOR_USAGE,
-            ((usage.input_tokens > 0) & ~bands.has_input[band]) | ((output > 0) & ~has_output),
+            ((known.input_tokens > 0) & ~bands.has_input[band]) | ((known.output_tokens > 0) & ~has_output),
         ),
     )
     for why, refused in refusals:
-        reason[refused & (reason == UnpricedReason.NONE)] = why
+        if refused.any():
+            reason[refused & (reason == UnpricedReason.NONE)] = why
+    return known
 
 
 def _costs(
@@ -155,16 +158,13 @@ def _costs(
 
 def _kinds(usage: UsageColumns) -> tuple[IntColumn, ...]:
     """The tokens of each of `rate.KINDS`: the parts without overlap."""
-    read, write = np.maximum(usage.cache_read, 0), np.maximum(usage.cache_write, 0)
-    write_1h, reasoning = np.maximum(usage.cache_write_1h, 0), np.maximum(usage.reasoning, 0)
-    output = np.maximum(usage.output_tokens, 0)
     return (
-        usage.input_tokens - read - write,
-        read,
-        write - write_1h,
-        write_1h,
-        output - reasoning,
-        reasoning,
+        usage.input_tokens - usage.cache_read - usage.cache_write,
+        usage.cache_read,
+        usage.cache_write - usage.cache_write_1h,
+        usage.cache_write_1h,
+        usage.output_tokens - usage.reasoning,
+        usage.reasoning,
     )
 
 

@@ -183,9 +183,9 @@ class _Reader:
             yield int(key.value), kinds
 
     def _kinds(self, node: yaml.Node, where: str) -> dict[str, Decimal]:
+        """Prices by kind; one that is written wrongly is 0 here and a problem there."""
         fields = self._mapping(node, where, TOKEN_KINDS)
-        prices = {kind: self._usd(value, f"{where}.{kind}") for kind, value in fields.items()}
-        return {kind: price for kind, price in prices.items() if price is not None}
+        return {kind: self._usd(value, f"{where}.{kind}") or Decimal(0) for kind, value in fields.items()}
 
     def _mapping(self, node: yaml.Node, where: str, allowed: Sequence[str]) -> dict[str, yaml.Node]:
         fields: dict[str, yaml.Node] = {}

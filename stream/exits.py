@@ -1,0 +1,57 @@
+"""How a worker may end, as exit codes; each comes with one log line that says what to do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from aiokafka.errors import KafkaError as ConsumerError
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from kafka.errors import KafkaError
+
+from tokentide.sinks.errors import TerminalSinkError
+from tokentide.stream.partition import OutOfStepError
+
+
+class Exit(IntEnum):
+    """Exit codes of `tokentide worker`. All but 0 and 2 are worth a restart, which is always safe."""
+
+    STOPPED = 0
+    """It was told to stop."""
+    SETTINGS = 2
+    KAFKA = 20
+    """Kafka could not be reached or refused; nothing was lost."""
+    CLICKHOUSE = 21
+    """ClickHouse refused rows for good: schema, rights or version; mend that first."""
+    OUT_OF_STEP = 22
+    """The consumer was moved behind the worker's back; a restart sorts it out."""
+    STALLED = 23
+    """It was behind and nothing moved; a restart makes new connections."""
+    BUG = 70
+    """Anything else; please report it with the log."""
+
+
+class StalledError(Exception):
+    """There is more to read and nothing was read, for longer than the setting allows."""
+
+
+def exit_for(error: BaseException) -> tuple[Exit, str]:
+    """The exit code for what ended the worker, and what to do."""
+    match error:
+        case TerminalSinkError():
+            return (
+                Exit.CLICKHOUSE,
+                "run `tokentide init`, or mend what the message names, and start the worker again",
+            )
+        case ClickHouseError():
+            return (
+                Exit.CLICKHOUSE,
+                "see that ClickHouse is up and the address is right, and start the worker again",
+            )
+        case KafkaError() | ConsumerError():
+            return Exit.KAFKA, "see that Kafka is up and the address is right, and start the worker again"
+        case OutOfStepError():
+            return Exit.OUT_OF_STEP, "start the worker again"
+        case StalledError():
+            return Exit.STALLED, "start the worker again; if it comes back, run `tokentide doctor`"
+        case _:
+            return Exit.BUG, "start the worker again, and report this line"

@@ -1,0 +1,77 @@
+"""Rows by equal values: the step before anything that is done once per distinct value instead of once per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokentide.stream.decode.batch import Int64s
+
+_MOST_COMBINATIONS: Final = 1 << 62
+
+
+class Encoded(NamedTuple):
+    """A text column as codes and the distinct texts; null is the empty text."""
+
+    codes: Int64s
+    texts: list[str]
+
+
+class Groups(NamedTuple):
+    """Rows with equal keys; groups are numbered in the order of their first row."""
+
+    of_row: Int64s
+    first_row: Int64s
+
+
+def one_chunk(table: pa.Table, name: str) -> pa.Array:
+    """A column in one piece; copies only if it is in several."""
+    column = table[name]
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def encode(table: pa.Table, name: str) -> Encoded:
+    """Encode a text column; one that is absent is all empty text."""
+    if name not in table.column_names:
+        return Encoded(np.zeros(table.num_rows, np.int64), [""])
+    column = one_chunk(table, name)
+    encoded = pc.dictionary_encode(pc.fill_null(column, "") if column.null_count else column)
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return Encoded(codes, encoded.dictionary.to_pylist())
+
+
+def group(keys: Iterable[Int64s]) -> Groups:
+    """Group rows whose keys are equal in every one of the columns of `keys`, of which there is at least one."""
+    combined: Int64s | None = None
+    for key in keys:
+        ranked = _ranked(key)
+        if combined is None:
+            combined = ranked.of_row
+            continue
+        size = int(ranked.of_row.max(initial=0)) + 1
+        assert int(combined.max(initial=0)) + 1 < _MOST_COMBINATIONS // size
+        combined = _ranked(combined * size + ranked.of_row).of_row
+    assert combined is not None
+    return _ranked(combined)
+
+
+def combinations(table: pa.Table, names: Sequence[str]) -> tuple[Groups, list[tuple[str, ...]]]:
+    """Group rows by several text columns; return the groups and the texts of each."""
+    encoded = [encode(table, name) for name in names]
+    groups = group([column.codes for column in encoded])
+    texts = [
+        tuple(column.texts[column.codes[row]] for column in encoded) for row in groups.first_row.tolist()
+    ]
+    return groups, texts
+
+
+def _ranked(key: Int64s) -> Groups:
+    encoded = pc.dictionary_encode(pa.array(key))  # codes in the order of first appearance
+    of_row = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    first_row = np.full(len(encoded.dictionary), len(key), np.int64)
+    np.minimum.at(first_row, of_row, np.arange(len(key)))
+    return Groups(of_row, first_row)

@@ -1,0 +1,168 @@
+"""The ingest stage: holds the state of the assigned partitions and checkpoints it.
+
+One asyncio task takes batches, another makes checkpoints; between two awaits each has the state to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from tokentide.stream.durable import Letters, Store, make_durable
+from tokentide.stream.partition import Checkpoint, PartitionFold
+from tokentide.stream.resume import Start
+from tokentide.stream.transport.fetched import Fetched
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+NewPartition = Callable[[Place, Start], PartitionFold]
+Commit = Callable[[Mapping[Place, int]], Awaitable[bool]]
+"""Commit positions; False if the group has moved on without this worker."""
+
+
+class Windows(Protocol):
+    """The topic of window partials."""
+
+    async def send_partials(self, partials: pa.Table) -> None:
+        """Return when the broker has acknowledged all of them."""
+
+
+class Outside(NamedTuple):
+    """Everything that a checkpoint writes to."""
+
+    store: Store
+    letters: Letters
+    windows: Windows
+    commit: Commit
+
+
+class Pace(NamedTuple):
+    """When a checkpoint is due."""
+
+    seconds: float
+    max_seconds: float
+    rows: int
+    held_bytes: int
+    """Above this, no batch is taken until a checkpoint has made room."""
+
+
+class _Assigned(NamedTuple):
+    fold: PartitionFold
+    generation: int
+
+
+class Progress(NamedTuple):
+    """Totals since the start of the process."""
+
+    events: int = 0
+    checkpoints: int = 0
+    committed_events: int = 0
+
+
+class Ingest:
+    """The assigned partitions of one worker."""
+
+    def __init__(self, outside: Outside, new_partition: NewPartition, pace: Pace) -> None:
+        self._outside = outside
+        self._new_partition = new_partition
+        self._pace = pace
+        self._starts: dict[Place, tuple[Start, int]] = {}
+        self._assigned: dict[Place, _Assigned] = {}
+        self._due = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._checkpointing = asyncio.Lock()
+        self.progress = Progress()
+
+    def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
+        """A new generation of the group has assigned these partitions: whatever was held in memory is stale."""
+        self._assigned.clear()
+        self._starts = {place: (start, generation) for place, start in starts.items()}
+        self._room.set()
+
+    def forget(self) -> None:
+        """Partitions were revoked."""
+        self._assigned.clear()
+        self._starts.clear()
+        self._room.set()
+
+    async def take(self, fetched: Fetched, generation: int) -> None:
+        """Fold a batch; waits while too much is held."""
+        fold = self._fold_for((fetched.topic, fetched.partition), generation)
+        if fold is None or fetched.batch.end <= fold.position:
+            return
+        events = fold.ingest(fetched.batch.since(fold.position))
+        self.progress = self.progress._replace(events=self.progress.events + events)
+        held = [assigned.fold for assigned in self._assigned.values()]
+        if sum(fold.held_rows for fold in held) >= self._pace.rows:
+            self._due.set()
+        if sum(fold.held_bytes for fold in held) >= self._pace.held_bytes:
+            self._due.set()
+            self._room.clear()
+            await self._room.wait()
+
+    def _fold_for(self, place: Place, generation: int) -> PartitionFold | None:
+        """The state of a partition in this generation; None for a batch of another one."""
+        assigned = self._assigned.get(place)
+        if assigned is not None and assigned.generation == generation:
+            return assigned.fold
+        start = self._starts.get(place)
+        if start is None or start[1] != generation:
+            return None
+        fold = self._new_partition(place, start[0])
+        self._assigned[place] = _Assigned(fold, generation)
+        return fold
+
+    async def checkpoint_forever(self) -> None:
+        """Checkpoint when due, until cancelled."""
+        while True:
+            started = asyncio.get_running_loop().time()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), timeout=self._pace.seconds)
+            self._due.clear()
+            await self.checkpoint()
+            spent = asyncio.get_running_loop().time() - started - self._pace.seconds
+            # A checkpoint that takes long has much to write: leave at least as much time for folding.
+            await asyncio.sleep(min(max(0.0, spent / 2), self._pace.max_seconds))
+
+    async def checkpoint(self) -> None:
+        """Make everything taken so far durable and commit it."""
+        async with self._checkpointing:
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        taken: dict[Place, tuple[_Assigned, Checkpoint]] = {}
+        for place, assigned in self._assigned.items():
+            checkpoint = assigned.fold.checkpoint()
+            if checkpoint is not None:
+                taken[place] = (assigned, checkpoint)
+        if not taken:
+            self._room.set()
+            return
+        partials = [assigned.fold.published() for assigned, _ in taken.values()]
+        checkpoints = [checkpoint for _, checkpoint in taken.values()]
+        await asyncio.gather(
+            make_durable(checkpoints, self._outside.store, self._outside.letters),
+            self._outside.windows.send_partials(pa.concat_tables(partials)),
+        )
+        self._room.set()
+        owned = {p: c for p, (a, c) in taken.items() if self._assigned.get(p) is a}
+        if not owned:
+            return
+        if not await self._outside.commit(
+            {place: checkpoint.position for place, checkpoint in owned.items()}
+        ):
+            self.forget()
+            return
+        for place, checkpoint in owned.items():
+            if self._assigned.get(place) is taken[place][0]:
+                taken[place][0].fold.committed(checkpoint.position)
+        self.progress = self.progress._replace(
+            checkpoints=self.progress.checkpoints + 1,
+            committed_events=self.progress.committed_events + sum(c.row_count for c in checkpoints),
+        )

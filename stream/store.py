@@ -1,0 +1,84 @@
+"""ClickHouse for the worker: inserts in a thread, repeated until they are stored, and what the ledger knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from tokentide.sinks.errors import RetriableSinkError
+from tokentide.stream.resume import LedgerEntry
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+class InsertSink(Protocol):
+    """The blocking sink; see `tokentide.sinks.clickhouse.ClickHouseSink`."""
+
+    def insert(self, table: str, rows: Any) -> None:
+        """Store the rows, or raise a `SinkError`."""
+
+
+_LEDGER_QUERY = """
+    SELECT first_offset, max(version), argMax(fold, version)
+    FROM llm_ledger
+    WHERE source = {source:String} AND source_partition = {partition:Int32} AND segment = {segment:Int64}
+    GROUP BY first_offset
+"""
+
+
+class ClickHouseStore:
+    """`tokentide.stream.durable.Store` over the sink; one insert at a time."""
+
+    def __init__(
+        self, sink: InsertSink, connect: Callable[[], Client], on_outage: Callable[[RetriableSinkError], None]
+    ) -> None:
+        self._sink = sink
+        self._connect = connect
+        self._on_outage = on_outage
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
+
+    async def insert(self, table: str, rows: pa.Table) -> None:
+        """Store the rows, however long ClickHouse is away.
+
+        Raises:
+            TerminalSinkError: ClickHouse refuses them for good.
+            SinkStoppedError: the worker is stopping.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, self._sink.insert, table, rows)
+            except RetriableSinkError as error:
+                self._on_outage(error)
+            else:
+                return
+
+    async def ledger(self, source: str, partition: int, segment: int) -> Sequence[LedgerEntry]:
+        """The ledger's entries of a segment.
+
+        Raises:
+            clickhouse_connect.driver.exceptions.ClickHouseError: ClickHouse cannot be asked.
+        """
+        loop = asyncio.get_running_loop()
+        ask = partial(self._ask, source, partition, segment)
+        return await loop.run_in_executor(self._thread, ask)
+
+    def _ask(self, source: str, partition: int, segment: int) -> Sequence[LedgerEntry]:
+        client = self._connect()
+        try:
+            rows = client.query(
+                _LEDGER_QUERY, parameters={"source": source, "partition": partition, "segment": segment}
+            ).result_rows
+        finally:
+            client.close()
+        return [LedgerEntry(int(first), int(version), int(fold)) for first, version, fold in rows]
+
+    def close(self) -> None:
+        """End the thread; an insert under way finishes first."""
+        self._thread.shutdown()

@@ -1,0 +1,177 @@
+"""Faust's aiokafka transport, changed in three places: what a fetch yields, where reading begins, who commits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from tokentide.stream.transport.fetched import Fetched, drain
+
+
+class LogBounds(NamedTuple):
+    """What the broker says of an assigned partition."""
+
+    committed: int | None
+    """The group's committed offset."""
+    earliest: int
+    """The first offset that is still there."""
+
+
+PlanStart = Callable[[Mapping[TP, LogBounds], int], Awaitable[Mapping[TP, int]]]
+"""Where to begin reading the partitions assigned in a generation; called in the app's own loop."""
+
+ConsumerFactory = Callable[[], AIOKafkaConsumer]
+
+_POSITION_LOST = (CommitFailedError, IllegalStateError)
+
+
+class MicroBatchThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread: fetches, heartbeats, and commits what it is told."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        assert isinstance(transport, MicroBatchTransport)
+        return transport.new_consumer()
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - the overridden signature
+        max_records: int | None = None,
+    ) -> dict[TP, list[Fetched]]:
+        del max_records  # a fetch is bounded in bytes
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher  # noqa: SLF001 - see `fetched.drain`
+        if consumer._closed or fetcher._closed:  # noqa: SLF001
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():  # noqa: SLF001
+            return await _next_fetches(fetcher, active_partitions, timeout or 0.0)
+
+    async def commit_position(self, positions: Mapping[TP, int]) -> bool:
+        """Commit; return False if the group has moved on without us.
+
+        Raises:
+            aiokafka.errors.KafkaError: the broker could not be reached or refused; the outcome is unknown.
+        """
+        accepted: bool = await self.call_thread(self._commit_position, positions)
+        return accepted
+
+    async def _commit_position(self, positions: Mapping[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        offsets = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in positions.items()}
+        try:
+            await consumer.commit(offsets)
+        except _POSITION_LOST:
+            return False
+        return True
+
+    async def log_bounds(self) -> Mapping[TP, LogBounds]:
+        """Ask the broker about every assigned partition."""
+        bounds: Mapping[TP, LogBounds] = await self.call_thread(self._log_bounds)
+        return bounds
+
+    async def _log_bounds(self) -> Mapping[TP, LogBounds]:
+        consumer = self._ensure_consumer()
+        assignment = consumer.assignment()
+        earliest = await consumer.beginning_offsets(assignment) if assignment else {}
+        return {
+            TP(tp.topic, tp.partition): LogBounds(await consumer.committed(tp), earliest[tp])
+            for tp in assignment
+        }
+
+    async def seek_all(self, positions: Mapping[TP, int]) -> None:
+        """Read on from these positions."""
+        await self.call_thread(self._seek_all, positions)
+
+    async def _seek_all(self, positions: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        for tp, position in positions.items():
+            if TopicPartition(*tp) in consumer.assignment():
+                consumer.seek(TopicPartition(*tp), position)
+
+
+async def _next_fetches(fetcher: Any, partitions: set[TP], patience_s: float) -> dict[TP, list[Fetched]]:
+    """What has been fetched, one item a partition; waits up to `patience_s` seconds for something."""
+    until = time.monotonic() + patience_s
+    while True:
+        if fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001
+            await fetcher._subscriptions.wait_for_assignment()  # noqa: SLF001
+        fetched = _drain_all(fetcher, partitions)
+        remaining_s = until - time.monotonic()
+        if fetched or remaining_s <= 0:
+            return fetched
+        waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+        done, pending = await asyncio.wait([waiter], timeout=remaining_s)
+        for left in pending:
+            left.cancel()
+        for finished in done:
+            finished.result()  # raises what the fetcher could not mend, such as a missing authorisation
+
+
+def _drain_all(fetcher: Any, partitions: set[TP]) -> dict[TP, list[Fetched]]:
+    fetched: dict[TP, list[Fetched]] = {}
+    results = fetcher._records  # noqa: SLF001
+    for tp in list(results):
+        if partitions and tp not in partitions:
+            if not fetcher._subscriptions.is_assigned(tp):  # noqa: SLF001
+                del results[tp]
+            continue
+        result = results[tp]
+        if type(result) is not FetchResult and fetched:
+            return fetched  # an error of one partition waits until the others are delivered
+        del results[tp]
+        fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - fetch on
+        if type(result) is not FetchResult:
+            result.check_raise()
+        elif (batch := drain(tp, result)) is not None:
+            fetched[TP(tp.topic, tp.partition)] = [batch]
+    return fetched
+
+
+class MicroBatchConsumer(driver.Consumer):
+    """Faust's consumer over the thread above."""
+
+    def _new_consumer_thread(self) -> MicroBatchThread:
+        return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
+        last = record.batch.end - 1
+        value = cast("bytes", record)  # the topic is declared with the raw codec, which passes anything on
+        return ConsumerMessage(
+            tp.topic, tp.partition, last, 0.0, 0, [], None, value, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to where its reading has to begin."""
+        thread, transport = (
+            cast("MicroBatchThread", self._thread),
+            cast("MicroBatchTransport", self.transport),
+        )
+        generation = self.app.consumer_generation_id
+        positions = await transport.plan_start(await thread.log_bounds(), generation)
+        await thread.seek_all(positions)
+        return positions
+
+    async def commit_position(self, positions: Mapping[TP, int]) -> bool:
+        """See `MicroBatchThread.commit_position`."""
+        thread = cast("MicroBatchThread", self._thread)
+        return await thread.commit_position(positions)
+
+
+class MicroBatchTransport(driver.Transport):
+    """Install with `app.transport = …` after setting `new_consumer` and `plan_start`."""
+
+    Consumer: ClassVar[type[MicroBatchConsumer]] = MicroBatchConsumer
+    new_consumer: ConsumerFactory
+    plan_start: PlanStart

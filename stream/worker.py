@@ -1,0 +1,229 @@
+"""The worker process: a Faust app with the micro-batch transport, and what ends it.
+
+Crash-only: whatever cannot be retried ends the process with its own exit code and one log line that says what
+to do; starting it again is always safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+import structlog
+from faust.types import TP
+
+from tokentide.config import Settings
+from tokentide.sinks.clickhouse import ClickHouseSink
+from tokentide.sinks.connection import open_client
+from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
+from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
+from tokentide.stream.exits import Exit, exit_for
+from tokentide.stream.ingest import Ingest, Outside, Pace, Place
+from tokentide.stream.kafka_out import KafkaOut
+from tokentide.stream.logs import configure_logs
+from tokentide.stream.partition import PartitionFold
+from tokentide.stream.resume import Start, plan_start, segment_of
+from tokentide.stream.store import ClickHouseStore
+from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer, MicroBatchTransport
+
+log = structlog.get_logger("tokentide.worker")
+
+
+def run_worker(settings: Settings) -> int:
+    """Run until told to stop or until it cannot go on; return the exit code (`tokentide.stream.exits.Exit`)."""
+    configure_logs(settings.log)
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    try:
+        worker = Worker(settings)
+        return await worker.run()
+    except Exception as error:  # noqa: BLE001 - the outermost loop: every end has a code and a line
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    code, remedy = exit_for(error)
+    log.error(
+        "worker ended", error=str(error), kind=type(error).__name__, remedy=remedy, exc_info=code is Exit.BUG
+    )
+    return int(code)
+
+
+class Worker:
+    """One worker process. Build and run it inside one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Wire everything; asks Kafka which log the topic is."""
+        self._settings = settings
+        self._core = build_core(settings)
+        self._sources = sources(settings, settings.topics.events)
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._store = ClickHouseStore(
+            ClickHouseSink.from_settings(settings.clickhouse, should_stop=self._stop.is_set),
+            lambda: open_client(settings.clickhouse),
+            _warn_of_outage,
+        )
+        out = self._out = KafkaOut(
+            lambda: new_producer(settings),
+            rejected_topic=settings.topics.rejected,
+            windows_topic=settings.topics.windows,
+        )
+        worker = settings.worker
+        self._ingest = Ingest(
+            Outside(self._store, out, out, self._commit),
+            self._new_partition,
+            Pace(
+                worker.checkpoint_seconds,
+                worker.checkpoint_max_seconds,
+                worker.checkpoint_rows,
+                worker.event_rows_max_bytes,
+            ),
+        )
+        self._app = _new_app(settings, self)
+
+    async def run(self) -> int:
+        """Start, run until told to stop or something fails, make a last checkpoint, and return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self._app.start()
+        checkpoints = asyncio.create_task(self._supervised(self._ingest.checkpoint_forever()))
+        watch = asyncio.create_task(self._watch())
+        log.info(
+            "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
+        )
+        await self._stop.wait()
+        watch.cancel()
+        if self._failure is None:
+            with contextlib.suppress(SinkStoppedError):
+                await self._ingest.checkpoint()
+        checkpoints.cancel()
+        await self._end()
+        if self._failure is not None:
+            return _report(self._failure)
+        log.info("worker stopped", events=self._ingest.progress.events)
+        return int(Exit.STOPPED)
+
+    async def _end(self) -> None:
+        # After a failure nothing more is worth waiting for: what was not committed is read again.
+        patience_s = 10.0 if self._failure is None else 2.0
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._app.stop(), patience_s)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._out.close(), patience_s)
+
+    def fail(self, error: BaseException) -> None:
+        """End the worker because of `error`; the first one counts."""
+        if self._failure is None:
+            self._failure = error
+        self._stop.set()
+
+    async def _supervised(self, work: Any) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the outermost loop
+            self.fail(error)
+
+    async def _watch(self) -> None:
+        """Notice when Faust's own services have crashed."""
+        while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
+            await asyncio.sleep(0.5)
+        self.fail(self._app.crash_reason or RuntimeError("the stream app crashed"))
+
+    async def consume(self, stream: Any) -> None:
+        """The agent's body: take every batch; no exception leaves it (Faust would swallow it and go on)."""
+        async for event in stream.events():
+            try:
+                await self._ingest.take(event.value, event.message.generation_id)
+            except Exception as error:  # noqa: BLE001 - handed to the outermost loop
+                self.fail(error)
+                return
+
+    def revoked(self) -> None:
+        """Partitions are being taken away."""
+        self._ingest.forget()
+
+    def _new_partition(self, place: Place, start: Start) -> PartitionFold:
+        return self._core.partition(self._sources[place], start)
+
+    async def _commit(self, positions: Mapping[Place, int]) -> bool:
+        consumer = self._app.consumer
+        assert isinstance(consumer, MicroBatchConsumer)
+        return await consumer.commit_position({TP(*place): position for place, position in positions.items()})
+
+    async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
+        """Decide where each assigned partition begins, and forget what was held of it."""
+        starts = {(tp.topic, tp.partition): await self._plan(tp, found) for tp, found in bounds.items()}
+        self._ingest.begin(starts, generation)
+        log.info("partitions assigned", generation=generation, positions=_positions(starts))
+        return {TP(*place): start.read_from for place, start in starts.items()}
+
+    async def _plan(self, tp: TP, bounds: LogBounds) -> Start:
+        source = self._sources[tp.topic, tp.partition]
+        position = bounds.earliest if bounds.committed is None else bounds.committed
+        entries = await self._store.ledger(source.name, tp.partition, segment_of(position))
+        start = plan_start(bounds.committed, bounds.earliest, entries, self._core.rules.fold_id)
+        if start.lost:
+            log.error(
+                "retention took records before they were read",
+                partition=tp.partition,
+                lost=start.lost,
+                remedy="raise topics.events_retention_hours, or run more workers",
+            )
+        return start
+
+
+def _positions(starts: Mapping[Place, Start]) -> Mapping[str, int]:
+    return {f"{topic}/{partition}": start.resume_at for (topic, partition), start in sorted(starts.items())}
+
+
+def _warn_of_outage(error: RetriableSinkError) -> None:
+    log.warning("clickhouse does not take rows; they are held and tried again", error=str(error))
+
+
+def _new_app(settings: Settings, worker: Worker) -> faust.App:
+    """A Faust app that consumes the events topic by micro-batches and produces nothing itself."""
+    app = faust.App(
+        settings.worker.group_id,
+        broker="kafka://unused",  # the clients are made in `assembly`, with the settings' login
+        autodiscover=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=8,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        broker_session_timeout=settings.worker.session_timeout_seconds,
+        broker_heartbeat_interval=settings.worker.heartbeat_seconds,
+    )
+    app.boot_strategy = faust.app.base.BootStrategy(app, enable_web=False, enable_kafka_producer=False)
+    transport = MicroBatchTransport(url=[], app=app)
+    transport.new_consumer = lambda: new_consumer(settings, settings.worker.group_id)
+    transport.plan_start = worker.plan_start
+    app.transport = transport
+    topic = app.topic(
+        settings.topics.events,
+        key_serializer="raw",
+        value_serializer="raw",
+        key_type=bytes,
+        value_type=bytes,
+        acks=False,
+    )
+
+    @app.agent(topic, name="ingest")
+    async def ingest(stream: Any) -> None:
+        await worker.consume(stream)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        worker.revoked()
+
+    app.on_partitions_revoked.connect(revoked)
+    return app
