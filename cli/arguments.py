@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from tokentide import __version__
-from tokentide.cli.exits import ExitCode
+from tokentide.cli.exits import ExitCode, UsageError
 from tokentide.cli.registry import COMMANDS, Command, CommandModule, Example
 from tokentide.cli.terminal import toned
 from tokentide.errors import SettingProblem, SettingsError
@@ -140,3 +141,16 @@ def settings_from(args: argparse.Namespace) -> Settings:
         SettingsError: with every problem found.
     """
     return load_from(args).settings
+
+
+def moment(text: str, option: str) -> datetime:
+    """A date or a time; midnight UTC and UTC where nothing else is said.
+
+    Raises:
+        UsageError: neither.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is a date or a time such as 2025-01-31 or 2025-01-31T12:00:00Z") from None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
-from tokentide.cli.commands.prices import moment
+from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer
 from tokentide.cli.log_check import LogState, log_states, problems
@@ -56,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     with sql_client(settings.clickhouse, purpose="`tokentide audit`") as client:
         from tokentide.sql.audit import run_audit  # noqa: PLC0415 - after the check for the extra
 
-        spans = {name: moment(text) for name in ("since", "until") if (text := getattr(args, name))}
+        spans = {
+            name: moment(text, f"--{name}") for name in ("since", "until") if (text := getattr(args, name))
+        }
         report = run_audit(client, database, max_rows=args.max_rows, **spans)
         states = [] if args.no_kafka else _log(settings, client)
     agrees = report.agrees and not problems(states)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
 from tokentide.cli.exits import ExitCode, UsageError
 from tokentide.cli.extras import require_extra
 from tokentide.cli.registry import Example
@@ -114,7 +114,7 @@ def _look_up(args: argparse.Namespace, overrides: Path | None) -> int:
         counts = {"input_tokens": 0, "output_tokens": 0, **counts}
     question = Question(
         key=PriceKey(args.provider, args.model, None, args.tier),
-        at=moment(args.at),
+        at=datetime.now(UTC) if args.at is None else moment(args.at, "--at"),
         usage=Usage(**counts) if counts else None,
     )
     answer = ask(question, price_books(overrides))
@@ -124,21 +124,6 @@ def _look_up(args: argparse.Namespace, overrides: Path | None) -> int:
     else:
         _print(question, answer)
     return ExitCode.OK if found else ExitCode.NEGATIVE
-
-
-def moment(text: str | None) -> datetime:
-    """A date or a time; midnight UTC and UTC where nothing else is said.
-
-    Raises:
-        UsageError: neither.
-    """
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError("--at is a date or a time such as 2025-01-31 or 2025-01-31T12:00:00Z") from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def _print(question: Question, answer: Answer) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tokentide.cli.commands.prices import moment, money
+from tokentide.cli.arguments import moment
+from tokentide.cli.commands.prices import money
 from tokentide.cli.exits import ExitCode, UsageError
 from tokentide.cli.main import main
 
@@ -139,12 +140,12 @@ def test_overrides_with_mistakes_price_nothing(overrides: Path, capsys: Capture)
     ],
 )
 def test_a_date_is_midnight_in_utc(text: str, at: datetime) -> None:
-    assert moment(text) == at
+    assert moment(text, "--at") == at
 
 
 def test_what_is_no_date_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="--at is a date"):
-        moment("yesterday")
+        moment("yesterday", "--at")
 
 
 @pytest.mark.parametrize(

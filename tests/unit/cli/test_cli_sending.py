@@ -181,3 +181,46 @@ def test_a_replay_without_a_trace_is_a_mistake(capsys: Capture) -> None:
 def test_times_are_written_in_utc() -> None:
     assert time_text(1_700_000_000_123_456) == "2023-11-14T22:13:20.123Z"
     assert time_text(None) is None
+
+
+# simulate
+
+
+def test_simulated_traffic_has_its_truth_beside_it(tmp_path: Path, capfd: Capture) -> None:
+    truth = tmp_path / "truth.json"
+    options = ["--history", "1m", "--no-live", "--rate", "5", "--seed", "3", "--truth", str(truth)]
+    assert main(["simulate", *options, "--stdout", "--quiet"]) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert len(events) == json.loads(truth.read_text(encoding="utf-8"))["events"] > 100
+
+
+def test_the_same_seed_at_the_same_start_makes_the_same_events(capfd: Capture) -> None:
+    options = ["--start", "2024-05-01", "--history", "10", "--no-live", "--stdout", "--quiet"]
+    shown = []
+    for seed in ("1", "1", "2"):
+        assert main(["simulate", *options, "--seed", seed]) == 0
+        shown.append(capfd.readouterr().out)
+    assert shown[0] == shown[1] != shown[2]
+
+
+def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
+    incident = "error_burst:service=support-chat,start=-60,duration=1m,rate=1"
+    options = ["--history", "1m", "--no-live", "--stdout", "--quiet", "--rhythm", "0"]
+    assert main(["simulate", *options, "--incident", incident, "--service", "support-chat"]) == 0
+    assert '"status":"error"' in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--duration", "soon"], "--duration is a time"),
+        (["--history", "x"], "--history is a time"),
+        (["--incident", "eror_burst"], "did you mean 'error_burst'?"),
+        (["--service", "nobody"], "no service 'nobody'"),
+        (["--no-live"], "nothing to do"),
+        (["--start", "sometime"], "--start is a date"),
+    ],
+)
+def test_a_simulation_that_cannot_be_is_a_mistake(options: list[str], says: str, capsys: Capture) -> None:
+    assert main(["simulate", "--stdout", *options]) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
