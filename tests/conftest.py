@@ -6,8 +6,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Where many examples are worth their time, set TOKENTIDE_PROPERTY_EXAMPLES to some thousands.
+settings.register_profile(
+    "tokentide",
+    deadline=None,  # machines are shared
+    print_blob=True,
+    max_examples=int(os.environ.get("TOKENTIDE_PROPERTY_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tokentide")
 
 
 @pytest.fixture(scope="session")
