@@ -18,8 +18,8 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from tokentide.producers.bulk import EventSink
 from tokentide.producers.compact_json import encode_json
+from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.json_input import JsonItem, read_json
 from tokentide.producers.lines import Input

@@ -61,7 +61,16 @@ class BadRow(NamedTuple):
 
     line: int
     field: str
+    """The field whose value cannot be had; "" where it is not about one."""
     reason: str
+
+    def __str__(self) -> str:
+        """For a list: `line 17: input_tokens: is …`."""
+        return (
+            f"line {self.line}: {self.field}: {self.reason}"
+            if self.field
+            else f"line {self.line}: {self.reason}"
+        )
 
 
 class RowMapper:

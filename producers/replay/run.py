@@ -9,8 +9,8 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from tokentide.producers.bulk import EventSink
 from tokentide.producers.compact_json import encode_json
+from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.lines import Input
 from tokentide.producers.pace import Clock, Pacer, SystemClock

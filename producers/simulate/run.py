@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tokentide.producers.bulk import EventSink
 from tokentide.producers.compact_json import encode_json
+from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.pace import Clock, Pacer, SystemClock
 from tokentide.producers.progress import Progress
