@@ -73,7 +73,7 @@ def _is_service_link(variable: str, value: str) -> bool:
     """True for Kubernetes' service links, such as `TOKENTIDE_METRICS_PORT=tcp://10.0.0.1:9100`."""
     if variable.endswith("_PORT") and _LINK_VALUE.fullmatch(value):
         return True  # even where a setting has that name: its value would be a number
-    return variable not in names_by_env() and _LINK_NAME.fullmatch(variable) is not None
+    return _LINK_NAME.fullmatch(variable) is not None
 
 
 def from_file(path: Path) -> Source:

@@ -84,8 +84,8 @@ def test_with_update_both_are_mended() -> None:
 
 def test_update_touches_nothing_that_we_do_not_plan() -> None:
     theirs = {**PLAN.configs, "compression.type": "zstd"}
-    store = FakeTopics({"llm.events": Found(4, 1, theirs)})
-    assert applied(store, update=True).state == "as planned"
+    store = FakeTopics({"llm.events": Found(4, 1, {**theirs, "retention.ms": "7"})})
+    assert applied(store, update=True).state == "updated"
     assert store.topics["llm.events"].configs == theirs
 
 

@@ -65,3 +65,5 @@ def test_a_url_that_cannot_be_used_is_refused_without_repeating_any_of_it(url: s
         parse_clickhouse_url(url)
     assert "canary" not in str(caught.value)
     assert "ary" not in str(caught.value)
+    assert caught.value.__cause__ is None  # the standard library's error quotes a part of the URL
+    assert caught.value.__context__ is None or caught.value.__suppress_context__

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 import pytest
+from pydantic import ValidationError
 
 from tokentide.config import Settings, SettingsError, load_settings
 from tokentide.config.catalogue import settings_by_name
@@ -60,6 +61,19 @@ def test_no_error_repeats_a_secret_put_into_any_setting(name: str) -> None:
     except SettingsError as error:
         said = repr(error) + "".join(traceback.format_exception(error))
     assert "c4nary" not in said
+
+
+def test_an_error_of_the_settings_has_no_cause_that_holds_the_values() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={}, flags={"topics.partitions": CANARY})
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_settings_that_are_built_directly_repeat_no_value_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"topics": {"partitions": CANARY}})
+    assert "c4nary" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_settings_survive_pickling_so_that_a_child_process_may_get_them(settings: Settings) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tokentide.config import Loaded, SettingsError, load
+from tokentide.config.catalogue import names_by_env
+from tokentide.config.sources import _LINK_NAME
 
 
 def loaded(
@@ -142,6 +144,15 @@ def test_what_kubernetes_injects_for_a_service_of_our_name_is_no_setting(
     tmp_path: Path, variable: str, value: str
 ) -> None:
     assert loaded(tmp_path, environ={variable: value}).settings.metrics.port is None
+
+
+def test_an_address_that_only_looks_like_a_service_link_is_not_left_out(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, environ={"TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "tcp://h:9092"})
+    assert "entry 1 is not host:port" in problem
+
+
+def test_no_setting_has_a_name_like_a_service_link() -> None:
+    assert not [name for name in names_by_env() if _LINK_NAME.fullmatch(name)]
 
 
 @pytest.mark.parametrize("variable", ["TOKENTIDE_PORT", "TOKENTIDE_METRICS_PORTS", "TOKENTIDE_HOST"])

@@ -103,6 +103,16 @@ def test_text_is_kept_for_named_services_only() -> None:
     assert "has no effect" in refusal(CONTENT_KEEP_SERVICES="chat")
 
 
+@pytest.mark.parametrize(("events", "windows"), [("91", "90"), ("0", "90")])
+def test_windows_are_kept_at_least_as_long_as_events(events: str, windows: str) -> None:
+    assert "must not be below" in refusal(RETENTION_EVENTS_DAYS=events, RETENTION_WINDOWS_DAYS=windows)
+
+
+def test_rows_can_be_kept_for_ever() -> None:
+    environ = {"TOKENTIDE_RETENTION_EVENTS_DAYS": "0", "TOKENTIDE_RETENTION_WINDOWS_DAYS": "0"}
+    assert load_settings(environ=environ).retention.windows_days == 0
+
+
 def test_a_short_hash_key_is_refused_without_repeating_it() -> None:
     text = refusal(CONTENT_HASH_KEY="canary")
     assert "too short" in text
