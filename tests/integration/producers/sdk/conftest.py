@@ -1,0 +1,113 @@
+"""Until tests/conftest.py names the plug-in, this folder takes the shared fixtures itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import Broker
+from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
+    _apache_kafka_server,
+    _embedded_server,
+    apache_kafka,
+    broker,
+    embedded_broker,
+    own_apache_kafka,
+    own_broker,
+    own_embedded_broker,
+    proxied_broker,
+)
+from tokentide.schemas.call import CallEvent
+
+
+def read_events(broker: Broker, topic: str) -> list[dict[str, object]]:  # noqa: F811 - a parameter
+    """All events of a topic, taken out of their packs and held against the contract."""
+    events: list[dict[str, object]] = []
+    for record in broker.read_topic(topic):
+        assert record.key is None
+        assert record.value is not None
+        parsed = json.loads(record.value)
+        events += parsed if isinstance(parsed, list) else [parsed]
+    for event in events:
+        CallEvent.model_validate(event)
+    return events
+
+
+@pytest.fixture
+def events_in() -> Callable[[Broker, str], list[dict[str, object]]]:
+    return read_events
+
+
+@pytest.fixture
+def arrived() -> Callable[[Broker, str], list[int]]:
+    """The numbers (`input_tokens`) of the events that arrived, sorted; twice is twice."""
+
+    def numbers(where: Broker, topic: str) -> list[int]:
+        return sorted(int(str(event["input_tokens"])) for event in read_events(where, topic))
+
+    return numbers
+
+
+class Script:
+    """A program of its own that uses the SDK: what it prints can be awaited, and it can be killed."""
+
+    def __init__(self, code: str, *arguments: str, env: dict[str, str], flags: tuple[str, ...]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *flags, "-c", textwrap.dedent(code), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+
+    def line(self) -> str:
+        """Wait for the next line of its output."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> str:
+        """Wait for its end in good order; return what it wrote to its standard error."""
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, f"{out}\n{err}"
+        return err
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    """Start programs; none outlives the test."""
+    started: list[Script] = []
+
+    def start(code: str, *arguments: str, flags: tuple[str, ...] = ()) -> Script:
+        env = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": ""}
+        started.append(Script(code, *arguments, env=env, flags=flags))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait until something holds, at most half a minute."""
+
+    def wait(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < deadline, "did not come true in time"
+            time.sleep(0.05)
+
+    return wait
