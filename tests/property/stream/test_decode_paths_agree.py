@@ -163,7 +163,7 @@ def records(draw: st.DrawFn) -> bytes | None:
                     b'{"x":' + b"[" * 62 + b"]" * 62 + b"}",
                     b'{"x":' + b"[" * 30000 + b"]" * 30000 + b"}",
                 ]
-            )  # fmt: skip
+            )
         ) or draw(st.binary(max_size=20))
     if kind == 1:
         text = encode(draw(events()), compact=compact)

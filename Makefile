@@ -1,0 +1,46 @@
+# Tokentide. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# Everything lives in .venv; uv comes from the package index like all the rest.
+PYTHON ?= python3
+VENV := .venv
+UV := .tools/bin/uv
+RUN := $(VENV)/bin
+
+.PHONY: help install demo test check lint types bench docs clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The stamp keeps a second `make` from asking the package index again.
+$(VENV)/.installed: pyproject.toml uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed (PYTHON=… names another)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V); PYTHON=… names another"; exit 1; }
+	@echo "installing into $(VENV) (about 250 MB the first time: the ClickHouse engine is in it)"
+	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv; }
+	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	@touch $@
+
+install: $(VENV)/.installed ## Install everything into .venv
+
+demo: install ## Start broker, ClickHouse and a worker, send traffic, show live numbers
+	@$(RUN)/tokentide demo
+
+test: install ## Run all tests; the Apache Kafka suite needs Java 17 and Maven
+	@$(RUN)/pytest -q
+
+check: install lint types test ## What CI runs: lint, types, tests
+
+lint: install
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+
+types: install
+	@$(RUN)/mypy
+
+bench: install ## Measure speed, latency and memory; results checked first
+	@$(RUN)/python -m bench
+
+clean: ## Remove what the build and the tests left
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
