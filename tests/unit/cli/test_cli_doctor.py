@@ -27,6 +27,7 @@ from tokentide.cli.main import main
 from tokentide.cli.topics import Outcome
 from tokentide.config import KafkaSettings, load, load_settings
 
+errors = kafka_python_errors()
 REPORT = Reporter("area")
 NOBODY = {
     "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
@@ -41,7 +42,7 @@ def statuses(findings: list[Finding]) -> list[tuple[str, str]]:
 def no_broker(kafka: KafkaSettings) -> NoReturn:
     """What `admin_client` does when nobody answers; the real one leaves sockets to the garbage collector."""
     with kafka_access.kafka_errors(kafka):
-        raise kafka_python_errors().KafkaTimeoutError
+        raise errors.KafkaTimeoutError
     raise AssertionError
 
 
