@@ -13,7 +13,7 @@ name = "x"  # another = one
 [time]
 column = "a.b"
 "quoted key" = 'it"""
-     '''s'
+    '''s'
 
 [fields]
 text = """
