@@ -43,3 +43,5 @@ def configure_logs(settings: LogSettings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("tokentide").setLevel(level)
+    # Faust logs under the name of the class that it runs, which here is ours.
+    logging.getLogger("tokentide.stream.transport").setLevel(logging.WARNING)

@@ -103,7 +103,7 @@ def _bands(table: RateTable, rate: NDArray[np.int32], input_tokens: IntColumn) -
     known = np.maximum(rate, 0)
     band = rates.first_band[known]
     for thresholds in rates.thresholds:
-        band += input_tokens >= thresholds[known]
+        band += input_tokens > thresholds[known]
     return band
 
 
