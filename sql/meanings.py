@@ -10,8 +10,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
+from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.arrow import DERIVED_COLUMNS, EVENT_ROWS
 from tokentide.schemas.columns import call_columns
+
+
+def _typed(description: str) -> str:
+    return description.replace(", RFC 3339 UTC.", ".").replace(", decimal text.", ".")
+
 
 STORED_AT: Final = "When ClickHouse stored the row; retention counts from here."
 
@@ -65,9 +71,14 @@ LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
 }
 """Of each column of `llm_ledger`."""
 
-ANOMALY_COLUMNS_WITHOUT_DESCRIPTION: Final[Mapping[str, str]] = {
+_ANOMALY_WITHOUT_DESCRIPTION: Final[Mapping[str, str]] = {
     "schema_version": "Version of the message.",
     "state": "`open` or `resolved`.",
     "severity": "`warning` or `critical`.",
 }
-"""Fields of `schemas.anomaly.Anomaly` that explain themselves there by their type."""
+
+ANOMALY_MEANINGS: Final[Mapping[str, str]] = {
+    name: _typed(field.description or _ANOMALY_WITHOUT_DESCRIPTION[name])
+    for name, field in Anomaly.model_fields.items()
+} | {"stored_at": STORED_AT}
+"""Of each column of `llm_anomalies`, where times and numbers are no text."""

@@ -86,7 +86,7 @@ WITH
             arrayMap(value -> value * r.times, of_events)::Array(Decimal(38, 12)) AS of_duplicates
         FROM {database}.llm_events AS e FINAL
         LEFT ANY JOIN repeated AS r ON cityHash64(e.event_id) = r.event_hash AND e.window_start = r.window_start
-        INNER ANY JOIN comparable_minutes AS m ON e.window_start = m.window_start
+        INNER JOIN comparable_minutes AS m ON e.window_start = m.window_start
         WHERE e.timestamp >= {since:DateTime('UTC')} AND e.timestamp < {until:DateTime('UTC')}
     )
 SELECT

@@ -16,7 +16,7 @@ SELECT
     e.source_partition AS kept_partition,
     e.source_offset AS kept_offset
 FROM {database}.collapsed_occurrences(events_days = {events_days:UInt32}) AS c
-INNER ANY JOIN (
+LEFT ANY JOIN (
     SELECT event_id, source, source_partition, source_offset
     FROM {database}.llm_events FINAL
     WHERE event_id IN (
