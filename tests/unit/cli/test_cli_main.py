@@ -116,21 +116,24 @@ def test_every_exit_code_has_a_meaning() -> None:
     assert set(MEANINGS) == set(ExitCode)
 
 
-def test_a_reader_that_closes_the_pipe_ends_the_command_quietly() -> None:
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(lines: int) -> None:
+    """Few lines meet the closed pipe only when they are flushed, many while they are written."""
     code = (
         "from types import SimpleNamespace as N; import sys\n"
         "from tokentide.cli import main, registry\n"
         "registry.Command.load = lambda _: N(DESCRIPTION='', EXAMPLES=(), configure=lambda p: None,\n"
-        "    run=lambda a: [print('x' * 80) for _ in range(100_000)] and 0)\n"
+        f"    run=lambda a: sys.stdin.readline() and [print('x' * 80) for _ in range({lines})] and 0)\n"
         "sys.exit(main.main(['query']))\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
-        child.stdout.readline()
         child.stdout.close()
+        child.stdin.write(b"go\n")
+        child.stdin.close()
         assert child.wait(30) == ExitCode.BROKEN_PIPE
         assert child.stderr.read() == b""
 
