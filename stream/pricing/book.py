@@ -239,7 +239,7 @@ def _overlaid(standard: ModelPrice, variants: Sequence[PriceVariant]) -> ModelPr
         return constraint.start_date if isinstance(constraint, StartDateConstraint) else date.min
 
     overlaid = copy.copy(standard)
-    first = max(variants, key=started)
+    first = min(variants, key=started)
     overlaid.__dict__.update({key: price for key, price in vars(first.prices).items() if price is not None})
     return overlaid
 
