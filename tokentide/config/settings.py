@@ -419,6 +419,15 @@ class Settings(_Group):
     """All settings. Build it with `tokentide.config.load_settings`, or directly in tests."""
 
     disabled: bool = Field(default=False, description="The SDK sends nothing at all.")
+    service: str | None = Field(
+        default=None, description="Name of the application in the SDK's events; else `OTEL_SERVICE_NAME`."
+    )
+    environment: str | None = Field(
+        default=None, description="Environment in the SDK's events; else OpenTelemetry's resource attribute."
+    )
+    region: str | None = Field(
+        default=None, description="Region in the SDK's events; else OpenTelemetry's resource attribute."
+    )
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     topics: TopicSettings = TopicSettings()

@@ -16,8 +16,17 @@ from tokentide.errors import SettingProblem
 
 Kind = Literal["flag", "environment", "file", "default"]
 
-NOT_SETTINGS: Final = frozenset({"TOKENTIDE_CONFIG", "TOKENTIDE_PUBLIC_DATA"})
-"""Variables of the prefix that are no settings: the file's path, and the tests' public traces."""
+NOT_SETTINGS: Final = frozenset(
+    {
+        "TOKENTIDE_CONFIG",  # the path of the file
+        # of the test suites:
+        "TOKENTIDE_DELIVERY_SCHEDULES",
+        "TOKENTIDE_PROPERTY_EXAMPLES",
+        "TOKENTIDE_PUBLIC_DATA",
+        "TOKENTIDE_REQUIRE_APACHE_KAFKA",
+    }
+)
+"""Variables of the prefix that are no settings."""
 
 _LINK_NAME: Final = re.compile(
     r".*_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|.*_PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?"
