@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from tokentide.embedded.clickhouse.engine import Connection, StatementClass
+from tokentide.embedded.clickhouse.engine import Connection, StatementClass, escaped
 from tokentide.embedded.clickhouse.errors import Code, EngineError, ServerError
 from tokentide.embedded.clickhouse.statement import Statement
 from tokentide.embedded.clickhouse.tokens import identifier, tokens
@@ -49,26 +49,41 @@ def check(
     """What the statement does, if it may run.
 
     Returns:
-        Its class; UNKNOWN for one that does not parse, which the engine then refuses with a better message.
+        Its class, never UNKNOWN.
 
     Raises:
-        ServerError: it may not.
+        ServerError: it may not, or does not parse.
     """
     text = statement.from_file("/dev/null") if statement.takes_data else statement.text
     kind, count = connection.classify(text)
+    if kind is StatementClass.UNKNOWN:
+        raise _unknown(connection, statement.text)
     if count > 1:
         raise ServerError(Code.SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
     if kind is StatementClass.CONTROL and statement.verb in _READING_VERBS:
         raise ServerError(Code.INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
     _check_access(kind, statement.verb, access)
-    if kind is not StatementClass.UNKNOWN and _may_reach_out(text, parameters):
+    if _may_reach_out(text, parameters):
         _check_names(connection, text, parameters)
     return kind
 
 
+def _unknown(connection: Connection, text: bytes) -> ServerError:
+    """Why a text is no statement. It is never run to find out: it may be several, of which the first ones parse."""
+    if not text.strip():
+        return ServerError(Code.SYNTAX_ERROR, "Syntax error: empty query")
+    try:
+        connection.run(
+            "SELECT formatQuerySingleLine({query:String}) FORMAT Null",
+            parameters={"query": escaped(text.decode(errors="replace"))},
+        )
+    except EngineError as error:
+        message = error.message.partition(": In scope SELECT formatQuery")[0]
+        return ServerError(error.code, message, name=error.name)
+    return ServerError(Code.NOT_IMPLEMENTED, "This kind of statement is not available in the embedded server")
+
+
 def _check_access(kind: StatementClass, verb: str, access: Access) -> None:
-    if kind is StatementClass.UNKNOWN or access is Access.FULL:
-        return
     if access is Access.GET and kind is not StatementClass.READ_ONLY and verb not in _SESSION_VERBS:
         raise ServerError(
             Code.READONLY,

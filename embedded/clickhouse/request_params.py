@@ -36,6 +36,8 @@ _OWN: Final = frozenset(
 )
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _EXTERNAL: Final = re.compile(r"(?P<table>\w+)_(?P<part>format|types|structure)")
+EXTERNAL_NAME: Final = re.compile(r"[A-Za-z_]\w{0,127}", re.ASCII)
+"""What a table that comes with a request may be called."""
 DEFAULT_SESSION_TIMEOUT_S: Final = 60
 MAX_SESSION_TIMEOUT_S: Final = 3600
 DEFAULT_BUFFER_BYTES: Final = 1 << 20

@@ -71,9 +71,11 @@ class EngineSession:
     def _remember(self, names: list[str]) -> None:
         if not names:
             return
-        listed = ", ".join(quoted(name) for name in names)
+        listed = "[" + ", ".join(quoted(name) for name in names) + "]"
         rows = self.connection.run(
-            f"SELECT name, value, changed FROM system.settings WHERE name IN ({listed})", "JSONCompactEachRow"
+            "SELECT name, value, changed FROM system.settings WHERE has({names:Array(String)}, name)",
+            "JSONCompactEachRow",
+            {"names": listed},
         )
         for line in rows.body.splitlines():
             name, value, changed = json.loads(line)
