@@ -36,7 +36,10 @@ ADOPT_EVERY_S: Final = 60.0
 IDLE_WAIT_S: Final = 30.0
 POLL_S: Final = 0.1
 """How often to look whether a connection has come up."""
+LEAST_RECORD_BYTES: Final = 1024
 LEAST_WAIT_S: Final = 0.005
+OVERDUE_S: Final = 2.0
+"""How long after the delivery time-out the transport is taken for stuck, and begun afresh."""
 PRESSURE: Final = 0.5
 """Above this fill of the queue a slow Kafka is not waited for: the spool takes over."""
 
@@ -47,6 +50,8 @@ class _Flight(NamedTuple):
     record: Packed
     since: float
     spooled: Spooled | None
+    is_alone: bool
+    """Nothing else is on its way with it, so that a refusal means this one."""
 
 
 class Dispatcher:
@@ -93,6 +98,11 @@ class Dispatcher:
         self._adopt_at = 0.0
         self._resend_at = 0.0
         self._was_away = False
+        self._singly = 0
+        """How many more records to send one by one."""
+        self._is_spent = False
+        """A probe failed: the connection is to be made anew."""
+        self._record_max_bytes = options.record_max_bytes
         self.problem: str | None = None
         """The last reason why Kafka did not take something; None after it did."""
 
@@ -144,6 +154,7 @@ class Dispatcher:
         """
         now = self._monotonic()
         self._settle_ends(now)
+        self._renew_transport(now)
         self._look_at_connection(now)
         self._send_new(now, hurry=hurry)
         self._send_spooled(now, hurry=hurry)
@@ -157,12 +168,8 @@ class Dispatcher:
         """Put everything that is left into the spool, or count it as lost; return whether nothing was."""
         now = self._monotonic()
         self._settle_ends(now)
-        for flight in self._flights.values():
-            if flight.spooled:
-                assert self._spool
-                self._spool.give_back(flight.spooled)
-            else:
-                self._packed.append(flight.record)
+        for flight in reversed(self._flights.values()):
+            self._take_back(flight)
         self._flights.clear()
         self._flying_bytes = 0
         self._spool_retry_at = 0.0
@@ -182,6 +189,7 @@ class Dispatcher:
             self._spool.abandon()
 
     def _settle_ends(self, now: float) -> None:
+        refused: list[tuple[_Flight, Result]] = []
         while self._ends:
             ticket, result = self._ends.popleft()
             flight = self._flights.pop(ticket, None)
@@ -189,14 +197,17 @@ class Dispatcher:
                 continue
             self._flying_bytes -= len(flight.record.value)
             if result.outcome is Outcome.UNAVAILABLE:
-                self._failed(flight, result, now)
+                self._failed(flight, result.reason, now)
                 continue
             self._answered(now)
+            self._singly = max(0, self._singly - 1)
             if result.outcome is Outcome.ACKED:
                 self._counts.delivered += flight.record.events
                 self._forget(flight)
             else:
-                self._unwanted(flight, result, now)
+                refused.append((flight, result))
+        for flight, result in reversed(refused):  # the first of them is to be the first again
+            self._refused(flight, result, now)
 
     def _answered(self, now: float) -> None:
         self._answers = True
@@ -206,32 +217,62 @@ class Dispatcher:
         self._retry_at = 0.0
         self.problem = None
 
-    def _failed(self, flight: _Flight, result: Result, now: float) -> None:
-        if flight.spooled:
-            assert self._spool
-            self._spool.give_back(flight.spooled)
-        else:
-            self._packed.append(flight.record)
+    def _failed(self, flight: _Flight, reason: str | None, now: float) -> None:
+        self._take_back(flight)
         if self._blocked_since is None:
             self._blocked_since = flight.since
-        self.problem = result.reason
+        self.problem = reason
+        self._is_spent = not self._answers
         if self._answers or now >= self._retry_at:  # one failure of many flights is one failure
             self._retry_at = now + self._backoff_s
             self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
         self._answers = False
 
-    def _unwanted(self, flight: _Flight, result: Result, now: float) -> None:
-        """The broker refuses the record as it is: in parts the good ones may pass."""
+    def _take_back(self, flight: _Flight) -> None:
+        """Make a record that was on its way one of the next to be sent."""
+        if flight.spooled:
+            assert self._spool
+            self._spool.give_back(flight.spooled)
+        else:
+            self._packed.appendleft(flight.record)
+
+    def _refused(self, flight: _Flight, result: Result, now: float) -> None:
         record = flight.record
-        if record.events == 1:
+        if not flight.is_alone:
+            self._singly += 1
+            self._take_back(flight)
+        elif record.events == 1:
             reason = Drop.TOO_LARGE if result.outcome is Outcome.TOO_LARGE else Drop.REFUSED
             self._counts.drop(reason, detail=result.reason)
+            self._forget(flight)
         else:
-            for part in halves(record):
-                # From the spool, back into the spool: its copy is given up below.
-                if not (flight.spooled and self._to_spool(part, now, is_new=False)):
-                    self._packed.append(part)
+            self._split(flight, now)
+            if result.outcome is Outcome.TOO_LARGE:  # the next ones need not be found out one by one
+                smaller = max(len(record.value) // 2, LEAST_RECORD_BYTES)
+                self._record_max_bytes = min(self._record_max_bytes, smaller)
+
+    def _split(self, flight: _Flight, now: float) -> None:
+        for part in reversed(halves(flight.record)):
+            self._singly += 1
+            # From the spool, back into the spool: its copy of the whole is given up.
+            if not (flight.spooled and self._to_spool(part, now, is_new=False)):
+                self._packed.appendleft(part)
         self._forget(flight)
+
+    def _renew_transport(self, now: float) -> None:
+        """Begin afresh where the client is stuck (seen with kafka-python) or a probe has failed."""
+        oldest = next(iter(self._flights.values()), None)
+        overdue_s = self._options.delivery_timeout_s + OVERDUE_S
+        if oldest is not None and now - oldest.since >= overdue_s:
+            flights, self._flights = list(self._flights.values()), {}
+            for flight in reversed(flights):
+                self._flying_bytes -= len(flight.record.value)
+                self._failed(flight, "the client is stuck", now)
+            self._is_spent = True
+        if self._is_spent and not self._flights:
+            self._is_spent = False
+            self._connected = False
+            self._transport.reset()
 
     def _forget(self, flight: _Flight) -> None:
         if flight.spooled:
@@ -272,19 +313,24 @@ class Dispatcher:
             return False
         return now - max(oldest.since, self._last_answer) >= self._options.away_after_s
 
+    @property
+    def _is_one_by_one(self) -> bool:
+        """Whether the next record is a probe, or one of several that may be the refused one."""
+        return not self._answers or self._singly > 0
+
     def _can_send(self, now: float) -> bool:
         if not self._can_reach(now) or self._flying_bytes >= self._options.in_flight_max_bytes:
             return False
-        if not self._answers:
-            return not self._flights  # one probe at a time
+        if self._is_one_by_one:
+            return not self._flights
         return not self._is_stalled(now)
 
     def _send_new(self, now: float, *, hurry: bool) -> None:
         everything = hurry or self._buffer.is_closed or self._is_due(now)
         while True:
-            # While it is away the spool goes first, so that order is kept and a probe is an old record.
-            probes_spool = not self._answers and self._spool is not None and self._spool.has_more
-            direct = self._can_send(now) and not probes_spool
+            # One by one the spool goes first: a probe is an old record, and who was refused is found.
+            is_spool_first = self._is_one_by_one and self._spool is not None and self._spool.has_more
+            direct = self._can_send(now) and not (is_spool_first and not self._packed)
             if not direct and not (self.is_away() or self._buffer.fill >= PRESSURE):
                 return
             record = self._next_record(now, everything=everything)
@@ -305,13 +351,13 @@ class Dispatcher:
         if not self._packed and (
             everything
             or len(self._buffer) >= options.record_max_events
-            or self._buffer.bytes >= options.record_max_bytes
+            or self._buffer.bytes >= self._record_max_bytes
         ):
             events = self._buffer.take(options.record_max_events)
             if self._inspector and events:
                 self._inspector.look(events[0], now)
             self._packed.extend(
-                packs(events, max_events=options.record_max_events, max_bytes=options.record_max_bytes)
+                packs(events, max_events=options.record_max_events, max_bytes=self._record_max_bytes)
             )
         return self._packed.popleft() if self._packed else None
 
@@ -339,7 +385,7 @@ class Dispatcher:
     def _send(self, record: Packed, spooled: Spooled | None, now: float) -> None:
         self._tickets += 1
         ticket = self._tickets
-        self._flights[ticket] = _Flight(record, now, spooled)
+        self._flights[ticket] = _Flight(record, now, spooled, self._is_one_by_one)
         self._flying_bytes += len(record.value)
         try:
             self._transport.send(record.value, partial(self._ended, ticket))

@@ -9,6 +9,9 @@ What of kafka-python it works around (3.0.12, read and tried):
 - Its default partitioner spreads single records at random, which makes batches of one; the sticky one
   fills a batch first.
 - `close` gives up when its flush times out, and leaves its thread running.
+- An idempotent client is dead after any error that is not worth a retry (a record that is too large,
+  a missing permission): all that was on its way fails with that one error, and all that is sent later.
+  Such a client is replaced.
 - It logs values at DEBUG: they are handed over in an object that shows only their size.
 """
 
@@ -93,12 +96,15 @@ class KafkaTransport:
         self._client: KafkaClient | None = None
         self._connecting: threading.Thread | None = None
         self._is_closed = False
+        self._is_spent = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._problem: str | None = None
 
     def ready(self) -> bool:
         """Return whether `send` may be called; begin to connect if not, with growing pauses."""
+        if self._is_spent:
+            self.reset()
         if self._client is not None:
             return True
         with self._lock:
@@ -121,10 +127,18 @@ class KafkaTransport:
         try:
             future = client.send(self._topic, value=Payload(value))
         except Exception as error:  # noqa: BLE001 - the client raises more kinds than it documents
-            done(result_of(error))
+            done(self._ended(client, error))
             return
         future.add_callback(lambda _: done(ACKED))
-        future.add_errback(lambda error: done(result_of(error)))
+        future.add_errback(lambda error: done(self._ended(client, error)))
+
+    def reset(self) -> None:
+        """Give the client up, with what is on its way, and make a new one when `ready` is asked for."""
+        with self._lock:
+            client, self._client = self._client, None
+            self._is_spent = False
+        if client is not None:
+            _close(client, 0.0)
 
     @property
     def problem(self) -> str | None:
@@ -146,9 +160,18 @@ class KafkaTransport:
         self._lock = threading.Lock()
         self._client = None
         self._connecting = None
+        self._is_spent = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._problem = None
+
+    def _ended(self, client: KafkaClient, error: BaseException) -> Result:
+        from kafka import errors  # noqa: PLC0415 - loaded with the client
+
+        harmless = (errors.RetriableError, errors.KafkaTimeoutError)
+        if client is self._client and not isinstance(error, harmless):
+            self._is_spent = True
+        return result_of(error)
 
     def _connect(self) -> None:
         client = None

@@ -39,6 +39,7 @@ class MemoryTransport:
         self.records: list[bytes] = []
         """Values written, in order."""
         self.is_closed = False
+        self.resets = 0
         self._open: deque[_Sent] = deque()
         self._lock = Lock()
 
@@ -70,13 +71,17 @@ class MemoryTransport:
             self.acknowledge()
 
     def acknowledge(self, records: int | None = None) -> None:
-        """Write and acknowledge the oldest open records, by default all."""
-        for sent in self._taken(records):
+        """Write and acknowledge the oldest open records, by default all.
+
+        At one that is too large all open ones end so: that is what kafka-python does.
+        """
+        taken = self._taken(records)
+        for index, sent in enumerate(taken):
             if len(sent.value) > self.max_bytes:
-                sent.done(Result(Outcome.TOO_LARGE, "larger than the broker's limit"))
-            else:
-                self.records.append(sent.value)
-                sent.done(ACKED)
+                self._give_up([*taken[index:], *self._taken(None)], Outcome.TOO_LARGE)
+                return
+            self.records.append(sent.value)
+            sent.done(ACKED)
 
     def fail(self, records: int | None = None, *, written: bool = False) -> None:
         """Let the oldest open records time out; `written`: only the acknowledgement is lost."""
@@ -85,15 +90,24 @@ class MemoryTransport:
                 self.records.append(sent.value)
             sent.done(Result(Outcome.UNAVAILABLE, "timed out"))
 
-    def refuse(self, records: int | None = None) -> None:
-        """Refuse the oldest open records for good."""
-        for sent in self._taken(records):
-            sent.done(Result(Outcome.REFUSED, "invalid record"))
+    def refuse(self) -> None:
+        """Refuse the oldest open record for good; all open ones end so, see `acknowledge`."""
+        self._give_up(self._taken(None), Outcome.REFUSED)
+
+    def _give_up(self, several: list[_Sent], outcome: Outcome) -> None:
+        for sent in several:
+            sent.done(Result(outcome, "refused by the test"))
 
     def _taken(self, records: int | None) -> list[_Sent]:
         with self._lock:
             count = len(self._open) if records is None else min(records, len(self._open))
             return [self._open.popleft() for _ in range(count)]
+
+    def reset(self) -> None:
+        """Forget the open records."""
+        with self._lock:
+            self._open.clear()
+        self.resets += 1
 
     @property
     def problem(self) -> str | None:

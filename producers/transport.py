@@ -21,9 +21,10 @@ class Outcome(Enum):
     """Not acknowledged: time-out, no connection, no permission, no such topic. Worth trying again; the
     record may have been written nevertheless, so trying again may write it twice."""
     TOO_LARGE = auto()
-    """The broker does not take records of this size. Worth trying in parts."""
+    """The broker does not take records of this size: this one's, or one's that was on its way with it.
+    Worth trying alone, and then in parts."""
     REFUSED = auto()
-    """The broker refuses this record for good. Worth trying in parts, to save the good neighbours."""
+    """The broker refuses a record for good: this one, or one that was on its way with it. Likewise."""
 
 
 class Result(NamedTuple):
@@ -46,6 +47,13 @@ class Transport(Protocol):
 
     def send(self, value: bytes, done: Done) -> None:
         """Send one record; `done` is called once, from any thread, possibly before this returns."""
+        ...
+
+    def reset(self) -> None:
+        """Drop the connection and all that is on its way, and begin afresh when asked for `ready`.
+
+        The `done` of records on their way may still come, or not.
+        """
         ...
 
     @property

@@ -11,7 +11,9 @@ from tokentide import Producer, ProducerOptions
 
 # kafka-python leaves it to the garbage collector to close sockets whose connection was refused.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
@@ -177,9 +179,7 @@ def test_a_broker_killed_and_started_again_while_emitting_has_every_event_once(
 def test_events_too_large_for_the_topic_are_dropped_alone(apache_kafka, tmp_path, arrived):
     topic = apache_kafka.create_topic(configs={"max.message.bytes": "20000"})
     chosen = options(tmp_path, compression="none")
-    with Producer(
-        apache_kafka.bootstrap_servers, service="shop", topic=topic, options=chosen
-    ) as producer:
+    with Producer(apache_kafka.bootstrap_servers, service="shop", topic=topic, options=chosen) as producer:
         for number in range(200):
             producer.emit({"input_tokens": number, "input": "x" * (30_000 if number % 50 == 7 else 500)})
         assert producer.flush(60)

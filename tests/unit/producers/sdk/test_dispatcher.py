@@ -198,7 +198,7 @@ def test_a_pack_that_is_too_large_is_sent_in_parts_and_only_the_large_event_is_d
     rig.put(1, 2, 3, 4, 5)
     rig.buffer.put(b'{"event_id":"6","input":"' + b"x" * 200 + b'"}')
     rig.put(7)
-    rig.run(3)
+    rig.run(6)
     assert sorted(rig.received) == [1, 2, 3, 4, 5, 7]
     assert rig.counts.dropped == {Drop.TOO_LARGE: 1}
     assert "too_large" in caplog.text
@@ -222,13 +222,63 @@ def test_a_spooled_pack_that_is_too_large_is_sent_in_parts_as_well(new_rig):
 def test_a_record_that_is_refused_for_good_does_not_block_those_behind_it(new_rig):
     rig = new_rig(record_max_events=1)
     rig.broker.holds_acks = True
-    rig.put(1, 2)
+    rig.put(1, 2, 3)
     rig.run(1)
-    rig.broker.refuse(1)
-    rig.broker.acknowledge()
+    assert rig.broker.waiting == 3
+    rig.broker.refuse()  # the first is refused, and the client fails the others with it
     rig.step()
-    assert rig.received == [2]
+    assert rig.broker.waiting == 1
+    rig.broker.refuse()
+    rig.step()
     assert rig.counts.dropped == {Drop.REFUSED: 1}
+    rig.broker.holds_acks = False
+    rig.broker.acknowledge()
+    rig.run(2)
+    assert rig.received == [2, 3]
+
+
+def test_after_a_refusal_packs_are_made_smaller(new_rig):
+    rig = new_rig(record_max_events=200, record_max_bytes=5000)
+    rig.broker.max_bytes = 3000
+    rig.put(*range(1000, 1200))
+    rig.run(10)
+    assert sorted(rig.received) == list(range(1000, 1200))
+    sent = []
+    real = rig.broker.send
+    rig.broker.send = lambda value, done: (sent.append(len(value)), real(value, done))
+    rig.put(*range(2000, 2200))
+    rig.run(2)
+    assert len(rig.received) == 400
+    assert 1500 < max(sent) <= 3000
+    assert rig.counts.dropped == {}
+
+
+def test_a_client_that_is_stuck_is_given_up(new_rig):
+    """kafka-python has been seen not to end records whose time was over."""
+    rig = new_rig(delivery_timeout_s=4, away_after_s=1)
+    rig.broker.holds_acks = True
+    rig.put(1)
+    rig.run(5.5)
+    assert rig.broker.resets == 0
+    rig.run(1)
+    assert rig.broker.resets == 1
+    assert events_in_spool(rig) == 1
+    rig.broker.holds_acks = False
+    rig.run(2)
+    assert rig.received == [1]
+
+
+def test_a_client_whose_probe_failed_is_replaced(new_rig):
+    rig = new_rig(away_after_s=1)
+    rig.broker.holds_acks = True
+    rig.put(1)
+    rig.run(1)
+    rig.broker.fail()
+    rig.run(1)
+    assert rig.broker.resets == 0
+    rig.broker.fail()
+    rig.step()
+    assert rig.broker.resets == 1
 
 
 def test_no_more_is_on_its_way_than_allowed(new_rig):
