@@ -10,7 +10,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.support.clickhouse_rows import START, event, event_table, ledger_table, partial_table
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
+from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.sketch import bucket_key, bucket_value
+from tokentide.sinks.anomaly_rows import anomaly_rows
 
 
 def test_an_event_inserted_twice_is_one_row(database):
@@ -279,3 +281,34 @@ def test_an_unknown_fraction_is_an_error_not_a_number(database):
     with pytest.raises(DatabaseError) as caught:
         database.ask("SELECT tokentide_quantile(map(toInt16(1), toInt64(1)), 1.5)")
     assert caught.value.code == 395
+
+
+def _incident(revision, **changes):
+    fields = {
+        "anomaly_id": "a" * 32,
+        "revision": revision,
+        "state": "open",
+        "rule": "error_rate",
+        "metric": "error_rate",
+        "unit": "ratio",
+        "severity": "warning",
+        "series": {"service": "chat"},
+        "started_at": "2024-03-01T12:00:00Z",
+        "updated_at": f"2024-03-01T12:0{revision}:00Z",
+        "window_start": "2024-03-01T12:00:00Z",
+        "window_seconds": 300,
+        "value": f"0.{revision}",
+        "limit": "0.05",
+        "samples": 20,
+        "summary": "errors",
+    }
+    return Anomaly.model_validate(fields | changes)
+
+
+def test_an_incident_is_shown_in_its_latest_state_in_any_order(database):
+    resolved = _incident(3, state="resolved", resolved_at="2024-03-01T12:03:00Z")
+    for anomaly in (_incident(1), resolved, _incident(2)):
+        database.insert("llm_anomalies", anomaly_rows([anomaly]))
+    assert database.ask("SELECT revision, state, value, `limit`, series FROM {database}.anomalies") == [
+        (3, "resolved", Decimal("0.3"), Decimal("0.05"), {"service": "chat"})
+    ]
