@@ -29,8 +29,10 @@ from tokentide.stream.pricing import (
     PriceBook,
     PriceKey,
     RateTable,
+    UnpricedReason,
     Usage,
     UsageColumns,
+    inclusive,
     parse_overrides,
     price_columns,
     price_one,
@@ -162,3 +164,56 @@ def _usage(quantities: dict[str, int]) -> Usage:
 
 def _or_missing(count: int | None) -> int:
     return MISSING if count is None else count
+
+
+def test_recorded_anthropic_bodies_become_inclusive_and_openai_ones_are(
+    records: list[dict[str, Any]],
+) -> None:
+    """Anthropic's `input_tokens` exclude what was read from and written to the cache, OpenAI's do not."""
+    seen: Counter[str] = Counter()
+    for record in records:
+        body = record["body"].get("usage") or {}
+        for extracted in record["extracted"]:
+            flavors = {(asked["provider_id"], asked["api_flavor"]) for asked in extracted["extractors"]}
+            expected = extracted["usage"].get("input_tokens", 0)
+            if ("anthropic", "default") in flavors and "cache_read_input_tokens" in body:
+                raw = Usage(
+                    input_tokens=body["input_tokens"],
+                    cache_read=body["cache_read_input_tokens"],
+                    cache_write=body.get("cache_creation_input_tokens"),
+                )
+                assert inclusive(raw).input_tokens == expected
+                cached = (raw.cache_read or 0) + (raw.cache_write or 0)
+                seen["anthropic, cached" if cached else "anthropic"] += 1
+            elif ("openai", "chat") in flavors and "prompt_tokens" in body:
+                assert body["prompt_tokens"] == expected
+                cached = (body.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+                assert cached <= expected
+                seen["openai, cached" if cached else "openai"] += 1
+    assert seen["anthropic, cached"] == 6
+    assert seen["openai, cached"] >= 1
+    assert seen["anthropic"] + seen["openai"] >= 300
+
+
+def test_mixing_the_two_forms_up_would_be_seen(public_data: Path) -> None:
+    """claude-3-5-sonnet-20240620, prompt caching: 4 tokens beside the cached ones, as its API reports them."""
+    with gzip.open(public_data / "provider_calls" / "llm_calls_openllmetry.jsonl.gz") as file:
+        bodies = [call["response"] for call in map(json.loads, file) if call["host"] == "api.anthropic.com"]
+    cached = [
+        body
+        for body in bodies
+        if isinstance(body, dict) and (body.get("usage") or {}).get("cache_read_input_tokens")
+    ]
+    assert cached
+    for body in cached:
+        raw = Usage(
+            input_tokens=body["usage"]["input_tokens"],
+            output_tokens=body["usage"]["output_tokens"],
+            cache_read=body["usage"]["cache_read_input_tokens"],
+            cache_write=body["usage"]["cache_creation_input_tokens"],
+        )
+        key = PriceKey("anthropic", body["model"], None, None)
+        as_given = price_one(Call(key=key, timestamp_us=RECORDED_AT_US, usage=raw), [GenaiBook()])
+        right = price_one(Call(key=key, timestamp_us=RECORDED_AT_US, usage=inclusive(raw)), [GenaiBook()])
+        assert as_given.reason == UnpricedReason.INCONSISTENT_USAGE
+        assert right.source == CostSource.CALCULATED

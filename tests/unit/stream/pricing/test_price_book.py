@@ -195,6 +195,19 @@ def test_an_event_older_than_a_tiers_first_price_takes_that_and_says_so() -> Non
     assert (quote.price.input_mtok, quote.note) == (Decimal(15), PriceNote.DATE_ASSUMED)
 
 
+def test_of_several_later_tier_prices_the_earliest_is_taken() -> None:
+    variants = [
+        PriceVariant({"processing": "batch"}, price(input=usd), StartDateConstraint(date(year, 1, 1)))
+        for year, usd in ((2027, "3"), (2026, "2"), (2028, "4"))
+    ]
+    book = book_of(model(price(input="5", output="6"), variants))
+    found = book.find("house", "m", "batch")
+    assert not isinstance(found, UnpricedReason)
+    quote = found[0].quote(datetime(2025, 6, 1, tzinfo=UTC))
+    assert (quote.price.input_mtok, quote.price.output_mtok) == (Decimal(2), Decimal(6))
+    assert quote.note == PriceNote.DATE_ASSUMED
+
+
 def test_an_event_older_than_every_price_takes_the_first_and_says_so() -> None:
     dated = [
         ConditionalPrice(StartDateConstraint(date(2025, 1, 1)), prices=price(input="1", output="1")),

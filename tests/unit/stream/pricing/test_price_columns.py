@@ -165,6 +165,8 @@ def test_exclusive_rows_get_their_cached_tokens_added(table: RateTable) -> None:
     used = usage((10, 0), (110, 0), (MISSING, 0), cache_read=[60, 60, 60], cache_write=[40, 40, MISSING])
     whole = inclusive_columns(used, np.array([True, False, True]))
     assert whole.input_tokens.tolist() == [110, 110, MISSING]
+    partly = usage((10, 0), (10, 0), cache_read=[60, MISSING], cache_write=[MISSING, 40])
+    assert inclusive_columns(partly, np.array([True, True])).input_tokens.tolist() == [70, 50]
     claude = PriceKey("anthropic", "claude-3-5-haiku-latest", None, None)  # 0.8, read 0.08, write 1
     costs = priced(table, [claude] * 3, used, exclusive=[True, False, True])
     assert costs.picodollars.tolist() == [10 * 800_000 + 60 * 80_000 + 40 * 1_000_000] * 2 + [MISSING]
@@ -206,6 +208,9 @@ def test_a_product_beyond_64_bits_is_exact_or_refused(table: RateTable) -> None:
 def test_an_override_ends_when_it_says(table: RateTable) -> None:
     dated = PriceKey(None, "dated", None, None)
     year_us = 365 * 86_400_000_000
+    new_year_us = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+    at_the_turn = [priced(table, [dated], usage((1, 1)), at_us=new_year_us + us).reason[0] for us in (-1, 0)]
+    assert at_the_turn == [UnpricedReason.BEFORE_FIRST_PRICE, 0]
     reasons = [
         priced(table, [dated], usage((1, 1)), at_us=at_us).reason[0]
         for at_us in (AT_US - year_us, AT_US, AT_US + year_us)
@@ -219,11 +224,11 @@ def test_rows_of_one_batch_may_lie_in_different_periods(table: RateTable) -> Non
     noon_us = 1_790_000_000_000_000 // 86_400_000_000 * 86_400_000_000 + 43_200_000_000
     costs = price_columns(
         table,
-        table.codes([key, GPT_4O, key]),
-        np.array([noon_us, noon_us, noon_us - 43_200_000_000], np.int64),
-        usage((10, 0), (10, 0), (10, 0)),
+        table.codes([key, GPT_4O, key, key, key]),
+        noon_us - np.array([0, 0, 43_200_000_000, 41_400_000_001, 41_400_000_000]),  # day rate from 00:30
+        usage(*[(10, 0)] * 5),
     )
-    assert costs.picodollars.tolist() == [2_700_000, 25_000_000, 1_350_000]
+    assert costs.picodollars.tolist() == [2_700_000, 25_000_000, 1_350_000, 1_350_000, 2_700_000]
 
 
 def test_the_table_looks_a_key_up_once() -> None:
