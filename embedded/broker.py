@@ -28,6 +28,9 @@ WORKER_SETTINGS: Final = {
     # The broker looks for new records when a waiting fetch began and then ever later, up to half of the wait:
     # at Kafka's usual 500 ms a record waits 130 ms on average, at 50 ms 7 ms.
     "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
+    # It holds every join of a group for half of the session time-out.
+    "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
+    "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "2",
 }
 """Settings that workers on this broker should have unless the user has chosen others."""
 

@@ -60,6 +60,8 @@ _PROPERTIES: Final[Mapping[str, str]] = {
     "transaction.state.log.num.partitions": "4",
     # Every first join would wait three seconds for others.
     "group.initial.rebalance.delay.ms": "0",
+    # Tests of lost workers shall not wait the 6 s that are the least by default.
+    "group.min.session.timeout.ms": "1000",
     # After SIGKILL the controller takes the old broker for alive so long (9 s by default), and keeps the new one out.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",

