@@ -178,18 +178,25 @@ class ClickHouseHttp:
 
     def _body(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         """The body; an error that ClickHouse wrote into it after it had begun ends it."""
-        tail = b""
+        marker = _marker(response)
+        tail = held = b""
         try:
             while piece := response.read1(CHUNK_BYTES):
                 tail = (tail + piece)[-_TAIL_BYTES:]
-                yield piece
+                held += piece
+                if marker and marker in held:
+                    yield held.partition(marker)[0]
+                    raise self._broken_off(tail + response.read())
+                # The marker may be cut in two by the pieces: as much as may be its beginning is held back.
+                keep = len(marker) - 1 if marker else 0
+                yield held[: len(held) - keep]
+                held = held[len(held) - keep :] if keep else b""
         except http.client.IncompleteRead as error:
             tail = (tail + error.partial)[-_TAIL_BYTES:]
             raise self._broken_off(tail) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._broken_off(tail, _reason(error)) from error
-        if response.headers.get("X-ClickHouse-Exception-Tag") and b"__exception__" in tail:
-            raise self._broken_off(tail)  # newer servers end the body properly and mark the error
+        yield held
 
     def _broken_off(self, tail: bytes, reason: str = "the connection was closed") -> CliError:
         match = _LATE_ERROR.search(tail)
@@ -207,6 +214,12 @@ class ClickHouseHttp:
 
 
 READONLY_REFUSED: Final = f"(code {READONLY}) Cannot modify"
+
+
+def _marker(response: http.client.HTTPResponse) -> bytes:
+    """What stands before an error that a newer server writes into a result; empty for older ones."""
+    tag = response.headers.get("X-ClickHouse-Exception-Tag")
+    return f"\r\n__exception__\r\n{tag}\r\n".encode() if tag else b""
 
 
 def _escaped(value: str) -> str:
@@ -231,7 +244,7 @@ def _refused(body: str, response: http.client.HTTPResponse | None) -> RefusedErr
 def _message(body: str) -> str:
     """The sentence of an exception, without its frame of code and version."""
     text = re.sub(r"^.*?DB::Exception: ", "", body.strip(), count=1, flags=re.DOTALL)
-    text = re.sub(r"\s*\(version [^)]*\)+\s*(__exception__.*)?$", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s*\(version \d.*$", "", text, flags=re.DOTALL)
     return text.strip()
 
 

@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
         sql,
         output_format=output_format,
         parameters=parameters,
-        options={"output_format_pretty_color": str(int(has_colour(sys.stdout)))},
+        options={
+            "output_format_pretty_color": str(int(has_colour(sys.stdout))),
+            "output_format_pretty_row_numbers": "0",
+        },
     )
     _copy(pieces)
     return ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     breaks_off: bool = False
     """Ends the connection in the middle of a chunked body."""
+    pieces: tuple[bytes, ...] | None = None
+    """The body in several chunks, each sent on its own."""
 
 
 @dataclass
@@ -69,7 +72,10 @@ class Server:
             handler.send_header(name, value)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
-        handler.wfile.write(b"%x\r\n%s\r\n" % (len(answer.body), answer.body) if answer.body else b"")
+        for piece in filter(None, answer.pieces or (answer.body,)):
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            handler.wfile.flush()
+            time.sleep(0.02 if answer.pieces else 0)
         if answer.breaks_off:
             handler.close_connection = True
             return

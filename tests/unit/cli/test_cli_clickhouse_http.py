@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_clickhouse import Answer, Server
 
-from tokentide.cli.clickhouse_http import server_version
+from tokentide.cli.clickhouse_http import ClickHouseHttp, server_version
 from tokentide.cli.exits import ExitCode, RefusedError, UnknownTableError, UnreachableError
 from tokentide.cli.main import main
 
@@ -90,7 +90,7 @@ def test_an_answer_that_is_no_error_of_clickhouse_is_named_by_its_status() -> No
 
 def late_error(tag: bool) -> Answer:  # noqa: FBT001 - a parametrised test gives it
     if tag:
-        body = b"1\n2\n\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: gave up. (X)\r\n23 abc\r\n__exception__\r\n"
+        body = b"1\n2\n\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: gave up. (X) (version 26.9.2.1)\n\r\n23 abc\r\n__exception__\r\n"
         return Answer(body, headers={"X-ClickHouse-Exception-Tag": "abc"})
     return Answer(b"1\n2\nCode: 395. DB::Exception: gave up. (X) (version 26.9)\n", breaks_off=True)
 
@@ -99,7 +99,34 @@ def late_error(tag: bool) -> Answer:  # noqa: FBT001 - a parametrised test gives
 def test_an_error_in_the_middle_of_the_result_is_an_error(tag: bool) -> None:  # noqa: FBT001 - parametrised
     with Server(late_error(tag)).running() as clickhouse, pytest.raises(RefusedError) as caught:
         list(clickhouse.stream("q"))
-    assert caught.value.message.startswith("the result is incomplete: ClickHouse (code 395) gave up.")
+    assert caught.value.message == "the result is incomplete: ClickHouse (code 395) gave up. (X)"
+
+
+def test_what_came_before_a_late_error_is_given_and_nothing_of_the_error() -> None:
+    got = b""
+
+    def read_all(clickhouse: ClickHouseHttp) -> None:
+        nonlocal got
+        for piece in clickhouse.stream("q"):
+            got += piece
+
+    with Server(late_error(tag=True)).running() as clickhouse, pytest.raises(RefusedError):
+        read_all(clickhouse)
+    assert got == b"1\n2\n"
+
+
+def test_a_marker_that_is_cut_in_two_is_found() -> None:
+    answer = late_error(tag=True)
+    cut = answer.body.index(b"exception") + 3
+    answer.pieces = (answer.body[:cut], answer.body[cut:])
+    with Server(answer).running() as clickhouse, pytest.raises(RefusedError, match="code 395"):
+        list(clickhouse.stream("q"))
+
+
+def test_a_whole_result_is_given_whole_where_errors_could_come_late() -> None:
+    answer = Answer(b"1\n2\n", headers={"X-ClickHouse-Exception-Tag": "abc"})
+    with Server(answer).running() as clickhouse:
+        assert b"".join(clickhouse.stream("q")) == b"1\n2\n"
 
 
 def test_a_result_that_breaks_off_without_a_word_is_an_error() -> None:
