@@ -330,6 +330,12 @@ def _close(client: KafkaClient, timeout_s: float) -> None:
         sender = getattr(client, "_sender", None)
         with suppress(Exception):
             sender.force_close()  # type: ignore[union-attr] # of no public name; suppressed if it goes
+    _disarm(client)
+
+
+def _disarm(client: KafkaClient) -> None:
+    """Have the client's destructor do nothing: it would wait a second in whatever thread it runs."""
+    client._closed = True  # type: ignore[attr-defined] # noqa: SLF001 - what its `close` asks first
 
 
 def _leave_to_parent(client: KafkaClient) -> None:
@@ -338,7 +344,7 @@ def _leave_to_parent(client: KafkaClient) -> None:
     Its sockets and its epoll are shared with the parent: closing TLS would end the parent's session,
     and its destructor would wait for a thread that does not exist here.
     """
-    client._closed = True  # type: ignore[attr-defined] # noqa: SLF001 - what `close` asks first
+    _disarm(client)
     _PARENTS_CLIENTS.append(client)
 
 
