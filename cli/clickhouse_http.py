@@ -34,6 +34,7 @@ HINTS: Final[Mapping[int, str]] = {
     73: "Formats: JSONEachRow, TabSeparatedWithNames, CSVWithNames, PrettyCompact, Parquet, …",
     159: "The query took longer than allowed; narrow the time, or raise clickhouse.request_timeout_seconds.",
     164: "Queries are read-only here; use clickhouse-client to change data.",
+    184: "An alias has the name of a column inside an aggregate: write sum(calls) AS total_calls, not AS calls.",
     241: "The query needs more memory than allowed; narrow the time or group by less.",
     394: "The query was ended by somebody.",
     456: "Give each {name:Type} of the query a value: --param name=value.",

@@ -1,0 +1,1 @@
+"""`tokentide demo`: its story, the numbers it shows, and how they look."""
