@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
@@ -16,7 +16,7 @@ from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, toned
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from kafka import KafkaConsumer, TopicPartition
 
     from tokentide.config import TopicSettings
 
@@ -73,13 +73,17 @@ def _topic(topics: TopicSettings, name: str) -> str:
     return {"events": topics.events, "rejects": topics.rejected, "anomalies": topics.anomalies}[name]
 
 
-def _items(client: KafkaConsumer, topic: str, *, from_beginning: bool, follow: bool) -> Iterator[Item]:
+def _places(topic: str, partitions: Sequence[int]) -> list[TopicPartition]:
     from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
 
+    return [TopicPartition(topic, partition) for partition in partitions]
+
+
+def _items(client: KafkaConsumer, topic: str, *, from_beginning: bool, follow: bool) -> Iterator[Item]:
     partitions = partitions_of(client, topic)
     ends = end_offsets(client, topic, partitions)
     starts = begin_offsets(client, topic, partitions) if from_beginning else ends
-    places = [TopicPartition(topic, partition) for partition in partitions]
+    places = _places(topic, partitions)
     client.assign(places)
     for place in places:
         client.seek(place, starts[place.partition])

@@ -1,0 +1,327 @@
+"""What `wait`, `tail`, `init`, `audit` and `worker` print and answer, with the services replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+
+from tokentide.cli.commands import audit as audit_command
+from tokentide.cli.commands import init as init_command
+from tokentide.cli.commands import tail as tail_command
+from tokentide.cli.commands import wait as wait_command
+from tokentide.cli.exits import ExitCode
+from tokentide.cli.log_check import log_states
+from tokentide.cli.main import main
+from tokentide.cli.topics import Outcome
+from tokentide.sql import audit as sql_audit
+
+Capture = pytest.CaptureFixture[str]
+
+
+@contextmanager
+def nothing(*_: object, **__: object) -> Iterator[None]:
+    yield None
+
+
+# wait
+
+
+class Offsets:
+    """One topic of two partitions."""
+
+    def __init__(self, committed: Mapping[int, int]) -> None:
+        self._committed = committed
+
+    def bounds(self) -> Mapping[int, tuple[int, int]]:
+        return {0: (0, 1000), 1: (0, 5)}
+
+    def committed(self) -> Mapping[int, int]:
+        return self._committed
+
+    def has_records(self, *_: int) -> bool:
+        return True
+
+
+def waited(monkeypatch: pytest.MonkeyPatch, committed: Mapping[int, int], *options: str) -> int:
+    monkeypatch.setattr(wait_command, "admin_client", nothing)
+    monkeypatch.setattr(wait_command, "consumer", nothing)
+    monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: Offsets(committed))
+    return main(["wait", "--timeout", "0", *options])
+
+
+def test_waiting_ends_with_0_when_all_is_stored(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert waited(monkeypatch, {0: 1000, 1: 5}) == 0
+    assert capsys.readouterr().out == "stored: all of llm.events (1,005 records, waited 0.0 s)\n"
+
+
+def test_waiting_ends_with_1_and_what_is_left(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert waited(monkeypatch, {0: 400, 1: 5}) == ExitCode.NEGATIVE
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "not stored after 0.0 s: 600 records of llm.events are left"
+    assert shown[1].split() == ["partition", "committed", "end", "left"]
+    assert shown[3].split() == ["0", "400", "1,000", "600"]
+    assert len(shown) == 4
+
+
+def test_a_group_that_never_committed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    waited(monkeypatch, {}, "--group-id", "mine")
+    assert "The group mine has never committed: is a worker running?" in capsys.readouterr().err
+
+
+def test_a_topic_that_was_created_anew_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert waited(monkeypatch, {0: 2000, 1: 5}) == 0
+    assert "committed past the end of partitions [0]" in capsys.readouterr().err
+
+
+def test_waiting_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert waited(monkeypatch, {0: 400, 1: 5}, "--json") == ExitCode.NEGATIVE
+    report = json.loads(capsys.readouterr().out)
+    assert (report["stored"], report["left"], report["topic"]) == (False, 600, "llm.events")
+    assert report["partitions"][0] == {"partition": 0, "committed": 400, "end": 1000, "left": 600}
+
+
+# tail
+
+
+class Place(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    partition: int
+    offset: int
+    value: bytes | None
+
+
+class Consumer:
+    """A topic of one partition; two records were there at the start, one comes later."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self._records = records
+        self._position = 0
+
+    def assign(self, _: object) -> None:
+        return
+
+    def seek(self, _: Place, offset: int) -> None:
+        self._position = offset
+
+    def position(self, _: Place) -> int:
+        return self._position
+
+    def poll(self, *, timeout_ms: int) -> dict[Place, list[Record]]:
+        assert timeout_ms > 0
+        if self._position >= len(self._records):
+            raise KeyboardInterrupt
+        records, self._position = self._records[self._position :], len(self._records)
+        return {Place("t", 0): records}
+
+
+def tailed(monkeypatch: pytest.MonkeyPatch, values: list[bytes | None], *options: str, end: int = 2) -> int:
+    client = Consumer([Record(0, offset, value) for offset, value in enumerate(values)])
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[Consumer]:
+        yield client
+
+    monkeypatch.setattr(tail_command, "consumer", opened)
+    monkeypatch.setattr(tail_command, "partitions_of", lambda *_: [0])
+    monkeypatch.setattr(tail_command, "end_offsets", lambda *_: {0: end})
+    monkeypatch.setattr(tail_command, "begin_offsets", lambda *_: {0: 0})
+    monkeypatch.setattr(
+        tail_command, "_places", lambda topic, partitions: [Place(topic, p) for p in partitions]
+    )
+    return main(["tail", *options])
+
+
+EVENTS: list[bytes | None] = [
+    b'[{"service": "a"}, {"service": "b"}]',
+    b'{"service": "c"}',
+    b'{"service": "d"}',
+]
+
+
+def services(shown: str) -> list[str]:
+    return [json.loads(line)["service"] for line in shown.splitlines()]
+
+
+def test_following_begins_at_the_end_and_goes_on_until_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert tailed(monkeypatch, EVENTS, "events", "--json") == ExitCode.INTERRUPTED
+    assert services(capsys.readouterr().out) == ["d"]
+
+
+def test_what_is_there_can_be_shown_without_following(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert tailed(monkeypatch, EVENTS, "events", "--json", "--from-beginning", "--no-follow") == 0
+    assert services(capsys.readouterr().out) == ["a", "b", "c"]
+
+
+def test_a_limit_counts_events_not_records(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert tailed(monkeypatch, EVENTS, "events", "--json", "--from-beginning", "--limit", "1") == 0
+    assert services(capsys.readouterr().out) == ["a"]
+
+
+def test_a_record_that_is_no_event_is_named_by_its_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    values = [b"\xff\xff", None]
+    assert tailed(monkeypatch, values, "events", "--from-beginning", "--no-follow") == 0
+    assert capsys.readouterr().out == (
+        "0/0: 2 bytes that are no JSON object\n0/1: 0 bytes that are no JSON object\n"
+    )
+    assert tailed(monkeypatch, values, "events", "--from-beginning", "--no-follow", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == {
+        "partition": 0,
+        "offset": 0,
+        "unreadable_bytes": 2,
+    }
+
+
+def test_refused_records_take_two_lines(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    letter = (
+        b'{"reason": "not_json", "value_base64": "bm9wZQ==", "value_bytes": 4, "topic": "t", "offset": 9}'
+    )
+    assert tailed(monkeypatch, [letter], "rejects", "--from-beginning", "--no-follow", end=1) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "not_json" in first
+    assert second.strip() == "nope  (4 bytes)"
+
+
+# init
+
+
+def initialised(monkeypatch: pytest.MonkeyPatch, outcomes: list[Outcome], *options: str) -> int:
+    monkeypatch.setattr(init_command, "admin_client", nothing)
+    monkeypatch.setattr(init_command, "KafkaTopics", lambda _: None)
+    monkeypatch.setattr(init_command, "apply_plans", lambda *_, **__: outcomes)
+    monkeypatch.setattr(init_command, "_migrate", lambda *_: ["migration 0001_x"])
+    monkeypatch.setattr(init_command, "_pending", lambda *_: ["0001_x", "0002_y"])
+    return main(["init", *options])
+
+
+def test_init_says_what_became_of_topics_and_tables(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert initialised(monkeypatch, [Outcome("llm.events", "created", 4)]) == 0
+    assert capsys.readouterr().out == (
+        "topic llm.events: created, 4 partitions\ndatabase tokentide: 1 step applied\n"
+    )
+
+
+def test_init_ends_with_1_where_a_topic_differs(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert initialised(monkeypatch, [Outcome("a", "differs", 1, ("1 partitions instead of 4",))]) == 1
+    assert "`tokentide init --update` brings them in line" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_would_be_done_and_ends_with_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert initialised(monkeypatch, [Outcome("a", "missing", 0)], "--dry-run") == 0
+    assert capsys.readouterr().out == ("topic a: to be created\ndatabase tokentide: 2 migrations to apply\n")
+
+
+@pytest.mark.parametrize(("half", "says"), [("topics", "topic a"), ("tables", "database")])
+def test_one_half_leaves_the_other_alone(
+    half: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert initialised(monkeypatch, [Outcome("a", "created", 4)], "--only", half) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(says)
+
+
+def test_init_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert initialised(monkeypatch, [Outcome("a", "created", 4)], "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "as_planned": True,
+        "topics": [{"topic": "a", "state": "created", "partitions": 4, "notes": []}],
+        "table_steps": ["migration 0001_x"],
+    }
+
+
+# audit
+
+
+def audited(
+    monkeypatch: pytest.MonkeyPatch, *, rows: bool, commits: Mapping[int, int], options: list[str]
+) -> int:
+    check = sql_audit.CHECKS[0]
+    found = ((1, "a"),) if rows else ()
+    result = sql_audit.CheckResult(check, ("n", "text"), found, is_cut=rows)
+    report = sql_audit.AuditReport(
+        database="tokentide",
+        totals=sql_audit.Totals(
+            segments=1,
+            records=10,
+            gaps=0,
+            items=30,
+            events=25,
+            test_events=0,
+            duplicates=2,
+            rejects=3,
+            lost=0,
+            event_rows=25,
+            window_calls=25,
+        ),
+        results=(result,),
+        duplicates=sql_audit.CheckResult(sql_audit.DUPLICATES, ("id",), (), is_cut=False),
+    )
+    monkeypatch.setattr(sql_audit, "run_audit", lambda *_, **__: report)
+    monkeypatch.setattr(audit_command, "sql_client", nothing)
+    states = log_states({0: (0, 10)}, commits, {0: 10})
+    monkeypatch.setattr(audit_command, "_log", lambda *_: states)
+    return main(["audit", *options])
+
+
+def test_an_audit_that_agrees_says_why(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert audited(monkeypatch, rows=False, commits={0: 10}, options=[]) == 0
+    shown = capsys.readouterr().out
+    assert "30 items = 25 accepted + 2 repeated + 3 refused" in shown
+    assert "yes      Does each ledger row add up?" in shown
+    assert "yes      Is everything that was committed in the ledger?" in shown
+    assert shown.endswith("all agree\n")
+
+
+def test_an_audit_that_differs_ends_with_1_and_shows_the_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert audited(monkeypatch, rows=True, commits={0: 10}, options=[]) == ExitCode.NEGATIVE
+    shown = capsys.readouterr().out
+    assert "differs  Does each ledger row add up?" in shown
+    assert "  n  text\n  ─  ────\n  1  a\n  … and more; --max-rows shows them\n" in shown
+    assert shown.endswith("they do not agree\n")
+
+
+def test_a_commit_that_the_ledger_does_not_know_is_a_difference(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert audited(monkeypatch, rows=False, commits={0: 12}, options=[]) == ExitCode.NEGATIVE
+    assert "the commit is past the end" in capsys.readouterr().out
+    assert audited(monkeypatch, rows=False, commits={0: 12}, options=["--no-kafka"]) == 0
+
+
+def test_an_audit_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert audited(monkeypatch, rows=True, commits={0: 4}, options=["--json"]) == ExitCode.NEGATIVE
+    report = json.loads(capsys.readouterr().out)
+    assert report["agrees"] is False
+    assert report["differences"][0]["rows"] == [[1, "a"]]
+    assert report["log"][0]["left"] == 6
+
+
+# worker
+
+
+def test_a_worker_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("tokentide.cli.extras.missing_modules", lambda _: ["faust", "pyarrow"])
+    assert main(["worker"]) == ExitCode.NOT_READY
+    assert capsys.readouterr().err == (
+        "error: `tokentide worker` needs the extra [stream], which is not installed (missing: faust, pyarrow)\n"
+        "  pip install 'tokentide[stream]'\n"
+    )
