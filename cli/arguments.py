@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
@@ -109,8 +109,8 @@ def _setting(group: argparse._ArgumentGroup, name: str, metavar: str, text: str)
     group.add_argument(_FLAGS[name], dest=f"setting:{name}", metavar=metavar, help=text)
 
 
-def load_from(args: argparse.Namespace) -> Loaded:
-    """The settings of a command line, with their origins.
+def load_from(args: argparse.Namespace, *, without: Collection[str] = ()) -> Loaded:
+    """The settings of a command line, with their origins; `without` as in `tokentide.config.load`.
 
     Raises:
         SettingsError: with every problem found.
@@ -131,7 +131,7 @@ def load_from(args: argparse.Namespace) -> Loaded:
         written.pop(name.strip(), None)
     if problems:
         raise SettingsError(problems)
-    return load(flags=given, written=written, config_file=getattr(args, "config", None))
+    return load(flags=given, written=written, config_file=getattr(args, "config", None), without=without)
 
 
 def settings_from(args: argparse.Namespace) -> Settings:

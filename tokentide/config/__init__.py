@@ -9,6 +9,7 @@ Needs the base install only.
 """
 
 from tokentide.config.clickhouse_url import ClickHouseUrl, parse_clickhouse_url
+from tokentide.config.export import as_environment
 from tokentide.config.kafka import client_arguments, security_arguments, ssl_context
 from tokentide.config.load import Loaded, load, load_settings
 from tokentide.config.settings import (
@@ -50,6 +51,7 @@ __all__ = [
     "TopicSettings",
     "WindowSettings",
     "WorkerSettings",
+    "as_environment",
     "client_arguments",
     "load",
     "load_settings",

@@ -7,7 +7,7 @@ parameters, so that a test needs neither.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -73,6 +73,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     config_file: Path | None = None,
     folder: Path | None = None,
+    without: Collection[str] = (),
 ) -> Loaded:
     """Read all sources and check the result.
 
@@ -82,6 +83,8 @@ def load(
         environ: the environment; the process's own by default.
         config_file: a file named on the command line; it must exist.
         folder: where to look for `tokentide.toml`; the working folder by default.
+        without: groups whose values are left out and stay at their defaults, such as `kafka`; misspelt names
+            are found all the same.
 
     Raises:
         SettingsError: with every problem found.
@@ -95,7 +98,7 @@ def load(
     ]
     given: dict[str, Given] = {}
     for source in sources:  # from the weakest to the strongest
-        given.update(source.given)
+        given.update({n: v for n, v in source.given.items() if n.partition(".")[0] not in without})
     problems = [problem for source in sources for problem in source.problems]
     try:
         settings = Settings.model_validate(_nested(given))
