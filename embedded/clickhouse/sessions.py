@@ -28,6 +28,8 @@ class EngineSession:
     """A connection, and what this server has changed on it. Used by one thread at a time."""
 
     connection: Connection
+    is_kept: bool
+    """Whether it serves more than one request, so that changes must be put back."""
     database: str = DEFAULT_DATABASE
     """What USE chose; a request's own database does not change it."""
     _current: str = DEFAULT_DATABASE
@@ -46,7 +48,8 @@ class EngineSession:
             self.restore()
         changed = {name: value for name, value in settings.items() if self._applied.get(name) != value}
         if changed:
-            self._remember([name for name in changed if name not in self._before])
+            if self.is_kept:
+                self._remember([name for name in changed if name not in self._before])
             self.connection.run(set_statement(changed))
             self._applied.update(changed)
         self._use(database or self.database)
@@ -54,7 +57,7 @@ class EngineSession:
     def restore(self) -> None:
         """Put back what requests changed, so that a SET of the session's own meets the true values."""
         for name in self._applied:
-            before = self._before.get(name)
+            before = self._before[name]
             self.connection.run(f"SET {name} = {'DEFAULT' if before is None else quoted(before)}")
         self._applied.clear()
         self._before.clear()
@@ -112,7 +115,9 @@ class Sessions:
             if request.must_exist:
                 raise ServerError(Code.SESSION_NOT_FOUND, f"Session {request.id} not found")
             self._make_room()
-            entry = self._entries[key] = _Entry(EngineSession(self._engine.connect()), request.timeout_s)
+            entry = self._entries[key] = _Entry(
+                EngineSession(self._engine.connect(), is_kept=True), request.timeout_s
+            )
             return entry.session
         if entry.is_busy:
             raise ServerError(

@@ -82,7 +82,6 @@ class StatementRun:
         """
         self._engine = engine
         self._job = job
-        self._http_session = session
         self._session = session
         self._threads = threads
         self._control = control
@@ -164,13 +163,13 @@ class StatementRun:
 
     def _prepare(self) -> None:
         job = self._job
-        session = self._session = self._session or EngineSession(self._engine.connect())
+        session = self._session = self._session or EngineSession(self._engine.connect(), is_kept=False)
         connection = session.connection
         for name, (table, spool) in job.external.items():
             _create_external(connection, name, table, spool)
         session.enter(job.settings, job.database)
         self._kind = check(connection, job.statement, job.parameters, job.access)
-        if job.statement.verb == "SET" and session is self._http_session:
+        if job.statement.verb == "SET" and session.is_kept:
             session.restore()
         if self.has_result:
             checked_format(job.output_format)
@@ -221,7 +220,7 @@ class StatementRun:
         session.enter({**self._job.settings, **_LITERALS_ONLY}, self._job.database)
 
     def _close(self, session: EngineSession) -> None:
-        if session is not self._http_session:
+        if not session.is_kept:
             session.connection.close()
             return
         for name in self._job.external:
