@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from tokentide.embedded.run_state import Addresses, RunState
 
 ENGINES: Final = ("kafka", "clickhouse")
+_SESSION: Final = {"worker.session_timeout_seconds", "worker.heartbeat_seconds"}
+HERE: Final = {
+    "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
+    "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "2",
+}
+"""The embedded broker holds every joining of the group for the session's time-out: a short one starts sooner. There is
+no network here that could be silent for longer."""
 WORKER_STARTED: Final = b"worker started"
 """What a worker writes to its log when it serves (`tokentide.stream.worker`)."""
 WORKER_COMMAND: Final = (sys.executable, "-m", "tokentide.cli.main", "worker")
@@ -63,7 +70,11 @@ def settings_for_engines_here(args: argparse.Namespace, *, workers: int) -> tupl
         settings = _with_partitions(settings, workers)
         given.add("topics.partitions")
     # An empty file in place of the user's: what counts of it is in the environment already.
-    return settings, {**as_environment(settings, given), "TOKENTIDE_CONFIG": os.devnull}
+    return settings, {
+        **({} if given & _SESSION else HERE),
+        **as_environment(settings, given),
+        "TOKENTIDE_CONFIG": os.devnull,
+    }
 
 
 def _with_partitions(settings: Settings, partitions: int) -> Settings:

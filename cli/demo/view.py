@@ -35,15 +35,13 @@ def incident_line(incident: IncidentRow) -> str:
     return f"  {incident.state.upper()} {incident.severity} {incident.rule}: {incident.summary}"
 
 
-def live_view(board: Board, *, elapsed_s: float, total_s: float, note: str) -> RenderableType:
+def live_view(board: Board, *, elapsed_s: float, note: str) -> RenderableType:
     """The whole screen, for `rich.live`."""
     from rich.console import Group  # noqa: PLC0415 - an extra
     from rich.table import Table  # noqa: PLC0415 - an extra
     from rich.text import Text  # noqa: PLC0415 - an extra
 
-    head = Text.assemble(
-        ("tokentide demo", "bold"), f"  {clock(elapsed_s)} of {clock(total_s)}   ", (note, "dim"), end="\n"
-    )
+    head = Text.assemble(("tokentide demo", "bold"), f"  {clock(elapsed_s)}  ", (note, "dim"))
     totals = Text.assemble(
         (f"{board.stored_events:,}", "bold"),
         " events stored   ",
