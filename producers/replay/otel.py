@@ -35,7 +35,7 @@ _SIGNS_OF_A_CALL: Final = (
     "request_model",
     "response_model",
 )
-_ERROR_STATUSES: Final = frozenset({2, "2", "error", "status_code_error", "statuscode.error"})
+_ERROR_STATUSES: Final = frozenset({"2", "error", "status_code_error", "statuscode.error"})
 _FROM_TEXT: Final = moment_reader("text", "UTC", 0)
 _FROM_NS: Final = moment_reader("ns", None, 0)
 _FROM_S: Final = moment_reader("s", None, 0)
@@ -45,9 +45,9 @@ def is_model_call(span: Mapping[str, object]) -> bool:
     """A call of a model, as opposed to a span of an agent, a tool, a chain, or an HTTP request."""
     kind = span.get("openinference.span.kind")
     if kind is not None:
-        return kind in _CALL_KINDS
+        return isinstance(kind, str) and kind in _CALL_KINDS
     operation = span.get("gen_ai.operation.name") or span.get("operation_name")
-    if operation in _NOT_CALLS:
+    if isinstance(operation, str) and operation in _NOT_CALLS:
         return False
     return operation is not None or any(span.get(name) is not None for name in _SIGNS_OF_A_CALL)
 
@@ -200,7 +200,7 @@ def _plain(value: object) -> object:
 
 
 def _is_error(code: object) -> bool:
-    return (code.lower() if isinstance(code, str) else code) in _ERROR_STATUSES
+    return isinstance(code, str | int) and str(code).lower() in _ERROR_STATUSES
 
 
 def _either(span: Span, *names: str) -> object:

@@ -81,7 +81,7 @@ class ServicePool:
     def next(self, dice: Dice, at_s: float, forced: Incident | None) -> Conversation:
         """The conversation of a call that begins now: one that waits for it, or a new one."""
         goes_on = dice.chance(self.service.continued)
-        if goes_on and forced is None and self._waiting and self._waiting[0][0] <= at_s:
+        if goes_on and self._waiting and self._waiting[0][0] <= at_s:
             return heapq.heappop(self._waiting)[2]
         return self.begin(dice, None if forced is None else forced.target)
 

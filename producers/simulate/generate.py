@@ -18,6 +18,9 @@ from tokentide.schemas.rejects import RejectReason
 
 WARM_UP_S: Final = 120.0
 """Calls begin so long before the start, so that its first second has calls that finish, as any other."""
+WARM_UP_CALLS: Final = 10_000
+LEAST_WARM_UP_S: Final = 5.0
+"""At high rates so many calls, but at least this time, must do: they are made and thrown away."""
 FILLING: Final = 1 << 32
 """The stream of dice for the conversations that are under way at the begin."""
 FILLED_S: Final = 60.0
@@ -66,8 +69,9 @@ def _finished(options: SimulationOptions) -> Iterator[_Finished]:
     arrival can go.
     """
     waiting: list[_Finished] = []
-    workshop = _Workshop(options)
-    for arrival in arrivals(options, from_s=-WARM_UP_S):
+    from_s = -min(WARM_UP_S, max(LEAST_WARM_UP_S, WARM_UP_CALLS / options.rate_per_second))
+    workshop = _Workshop(options, from_s)
+    for arrival in arrivals(options, from_s=from_s):
         now_us = options.start_us + round(arrival.at_s * 1e6)
         while waiting and waiting[0].finish_us <= now_us:
             yield heapq.heappop(waiting)
@@ -79,19 +83,19 @@ def _finished(options: SimulationOptions) -> Iterator[_Finished]:
 class _Workshop:
     """Makes calls; remembers the conversations."""
 
-    def __init__(self, options: SimulationOptions) -> None:
+    def __init__(self, options: SimulationOptions, from_s: float) -> None:
         self._options = options
         self._dice = Dice()
         services = options.chosen_services()
-        self._pools = {service.name: ServicePool(service) for service in services}
-        self._pick = Choice([(self._pools[service.name], service.share) for service in services])
-        self._picks_of = {id(incident): self._picks_for(incident, services) for incident in options.incidents}
+        self._pools = [ServicePool(service) for service in services]
+        self._pick = Choice([(pool, pool.service.share) for pool in self._pools])
+        self._picks_of = {id(incident): _picks_for(incident, services) for incident in options.incidents}
         self._order = 0
         total = sum(service.share for service in services)
-        for index, pool in enumerate(self._pools.values()):
+        for index, pool in enumerate(self._pools):
             self._dice.restart(options.seed, FILLING, index)
             expected = options.rate_per_second * FILLED_S * pool.service.share / total
-            pool.fill(self._dice, int(expected * pool.service.continued), -WARM_UP_S)
+            pool.fill(self._dice, int(expected * pool.service.continued), from_s)
 
     def make(self, arrival: Arrival, now_us: int) -> _Finished | None:
         """The call of an arrival; None if an incident silences it."""
@@ -118,10 +122,14 @@ class _Workshop:
         return _Finished(call.finish_us, self._order, call.event, malformed)
 
     def _pool(self, arrival: Arrival) -> ServicePool:
-        pick = self._pick if arrival.incident is None else self._picks_of[id(arrival.incident)] or self._pick
+        pick = self._pick if arrival.incident is None else self._picks_of[id(arrival.incident)]
         return pick.at(self._dice.roll())
 
-    def _picks_for(self, incident: Incident, services: tuple[Service, ...]) -> Choice[ServicePool] | None:
-        shares = [(self._pools[s.name], service_share(incident.target, s)) for s in services]
-        aimed = [(pool, share) for pool, share in shares if share > 0]
-        return Choice(aimed) if aimed else None
+
+def _picks_for(incident: Incident, services: tuple[Service, ...]) -> Choice[ServicePool]:
+    """The services that an incident aims at, with conversations of their own: what an incident adds to the
+    traffic is not to be gone on with by the rest of it.
+    """
+    shares = [(ServicePool(service), service_share(incident.target, service)) for service in services]
+    aimed = [(pool, share) for pool, share in shares if share > 0]
+    return Choice(aimed or [(ServicePool(services[0]), 1.0)])

@@ -25,6 +25,8 @@ EVERYTHING = (
     + "".join(f'{".".join(column.path)} = "{column.name}"\n' for column in FIELDS)
     + 'labels.a = "label"\n'
 )
+EVERY_FIELD = parse_mapping(EVERYTHING, "x")
+SPANS = load_mapping("otel-spans")
 cells = (
     st.none()
     | st.booleans()
@@ -45,11 +47,11 @@ rows = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(rows, max_size=5))
 def test_what_is_mapped_is_valid_and_what_is_not_is_bad(trace):
     content = "\n".join(json.dumps(row) for row in trace).encode()
-    found = list(map_rows(io.BytesIO(content), parse_mapping(EVERYTHING, "x"), RowSettings()))
+    found = list(map_rows(io.BytesIO(content), EVERY_FIELD, RowSettings()))
     assert len(found) == len(trace)
     for row in found:
         assert isinstance(row, MappedRow | BadRow)
@@ -58,7 +60,7 @@ def test_what_is_mapped_is_valid_and_what_is_not_is_bad(trace):
             assert event.timestamp == row.timestamp_us
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.recursive(
         cells,
@@ -91,12 +93,12 @@ def test_what_is_mapped_is_valid_and_what_is_not_is_bad(trace):
 )
 def test_any_json_read_as_spans_ends_in_events_or_bad_rows(document):
     content = json.dumps([document, document]).encode()
-    for row in map_rows(io.BytesIO(content), load_mapping("otel-spans"), RowSettings()):
+    for row in map_rows(io.BytesIO(content), SPANS, RowSettings()):
         if isinstance(row, MappedRow):
             CallEvent.model_validate(row.event)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_json_or_a_problem_in_words(raw):
     value, problem = parse_json(raw)
