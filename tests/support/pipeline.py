@@ -1,0 +1,154 @@
+"""The whole path for tests: a broker, the ClickHouse process, workers as real processes, and the command line.
+
+Each pipeline has topics, a consumer group and a database of its own, so that several share one broker and engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.brokers import Broker
+from tokentide.embedded.clickhouse.launch import Ready, command, parse_start_line
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+
+@contextmanager
+def clickhouse_process(data_dir: Path) -> Iterator[str]:
+    """Run the embedded ClickHouse process; yield its address."""
+    log = (data_dir.parent / "clickhouse.log").open("w")
+    process = subprocess.Popen(
+        command(data_dir=data_dir, port=0, parent_pid=os.getpid()),
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = parse_start_line(process.stdout.readline())
+        assert isinstance(said, Ready), f"ClickHouse did not start: {said}"
+        yield said.url
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+        process.stdout.close()
+        log.close()
+
+
+class Pipeline:
+    """Topics, tables and workers of one test."""
+
+    def __init__(self, broker: Broker, clickhouse: str, folder: Path, **settings: str) -> None:
+        name = broker.unique().replace(".", "_")
+        self.broker = broker
+        self.folder = folder
+        self.database = name
+        self.prefix = f"{name}."
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("TOKENTIDE_")},
+            "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "TOKENTIDE_CLICKHOUSE_URL": f"{clickhouse}/{name}",
+            "TOKENTIDE_TOPICS_PREFIX": self.prefix,
+            "TOKENTIDE_WORKER_GROUP_ID": name,
+            "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
+            "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "1.5",
+            "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
+            "TOKENTIDE_WORKER_STAGES": "ingest",
+            **settings,
+        }
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def run(self, *arguments: str, expect: int = 0, input_: bytes | None = None) -> str:
+        """Run a command of `tokentide` and return its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tokentide", *arguments],
+            env=self.environment, capture_output=True, check=False, timeout=180, input=input_, cwd=self.folder,
+        )  # fmt: skip
+        assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def start_workers(self, count: int) -> None:
+        """Start workers; each logs to a file of its own."""
+        for _ in range(count):
+            log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+            self.workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tokentide", "worker"],
+                    env=self.environment,
+                    stderr=log,
+                    stdout=log,
+                )
+            )
+            log.close()
+
+    def kill_worker(self, place: int = 0) -> None:
+        """`kill -9`."""
+        self.workers[place].kill()
+        self.workers[place].wait(STOP_SECONDS)
+
+    def stop(self) -> list[int]:
+        """Ask all workers to end; return their exit codes."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+        codes = []
+        for worker in self.workers:
+            try:
+                codes.append(worker.wait(STOP_SECONDS))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                codes.append(worker.wait(STOP_SECONDS))
+        return codes
+
+    def wait(self, seconds: float = 90) -> None:
+        """Until the workers have stored all that is in the events topic."""
+        self.run("wait", "--timeout", str(seconds))
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Rows of a query; the default database is the test's own."""
+        output = self.run("query", sql, "--format", "JSONEachRow")
+        return [json.loads(line) for line in output.splitlines()]
+
+    def one(self, sql: str) -> dict[str, Any]:
+        """The only row of a query."""
+        (row,) = self.query(sql)
+        return row
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Everything in the dead-letter topic."""
+        return [
+            json.loads(record.value or b"") for record in self.broker.read_topic(f"{self.prefix}rejected")
+        ]
+
+    def logs(self) -> str:
+        """What all workers have logged."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("worker-*.log")))
+
+
+@contextmanager
+def pipeline(broker: Broker, clickhouse: str, folder: Path, **settings: str) -> Iterator[Pipeline]:
+    """A pipeline with topics and tables made, and its workers ended afterwards."""
+    made = Pipeline(broker, clickhouse, folder, **settings)
+    made.run("init")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def until(condition: Any, *, seconds: float = 60.0, what: str = "it") -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.1)
