@@ -13,6 +13,7 @@ from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.sketch import bucket_key, bucket_value
 from tokentide.sinks.anomaly_rows import anomaly_rows
+from tokentide.sql.catalogue import named_query
 
 
 def test_an_event_inserted_twice_is_one_row(database):
@@ -311,4 +312,42 @@ def test_an_incident_is_shown_in_its_latest_state_in_any_order(database):
         database.insert("llm_anomalies", anomaly_rows([anomaly]))
     assert database.ask("SELECT revision, state, value, `limit`, series FROM {database}.anomalies") == [
         (3, "resolved", Decimal("0.3"), Decimal("0.05"), {"service": "chat"})
+    ]
+
+
+def test_an_occurrence_is_stored_at_the_same_moment_as_its_row(database):
+    """Retention tells by it whether a row must still be there."""
+    database.insert("llm_events", event_table([event(0), event(1)]))
+    events = database.ask("SELECT source_offset, stored_at FROM {database}.llm_events ORDER BY ALL")
+    assert (
+        database.ask("SELECT source_offset, stored_at FROM {database}.llm_occurrences ORDER BY ALL") == events
+    )
+
+
+def test_the_query_of_latency_by_service_merges_the_sketches_of_all_series(database):
+    database.store(
+        [event(n, timestamp=START, model=f"model-{n % 4}", duration_ms=float(n + 1)) for n in range(100)]
+    )
+    (row,) = database.dicts(
+        named_query("latency_by_service"),
+        since="2024-03-01 00:00:00",
+        until="2024-03-02 00:00:00",
+        seconds=3600,
+    )
+    assert (row["service"], row["duration_calls"], row["duration_mean_ms"]) == ("chat", 100, 50.5)
+    assert row["duration_p95_ms"] == bucket_value(bucket_key(95.0))
+
+
+def test_the_query_of_costs_by_day_adds_all_series_and_names_the_coverage(database):
+    database.store(
+        [
+            event(n, timestamp=START + timedelta(hours=n), service=f"s{n}", cost_usd=cost)
+            for n, cost in enumerate(["1.5", "2.25", None])
+        ]
+    )
+    rows = database.dicts(
+        named_query("costs_by_day"), since="2024-03-01 00:00:00", until="2024-03-02 00:00:00"
+    )
+    assert [(str(row["day"]), row["calls"], row["priced_calls"], row["cost_usd"]) for row in rows] == [
+        ("2024-03-01", 3, 2, Decimal("3.75"))
     ]
