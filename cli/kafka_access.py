@@ -53,6 +53,7 @@ def consumer(kafka: KafkaSettings, **more: object) -> Iterator[KafkaConsumer]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "allow_auto_create_topics": False,
+        "isolation_level": "read_committed",  # as workers read: what a transaction took back is nobody's to store
         "fetch_max_wait_ms": 50,  # a look at the end of a partition should not block the next one
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         **client_arguments(kafka),
