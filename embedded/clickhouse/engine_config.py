@@ -3,9 +3,10 @@
 `chdb` starts the engine as `clickhouse-local` does, whose single user `default` may read and write every file of
 the machine, open connections and run programs. A server on a port must not hand that on, so the user gets the
 rights of a server's user inside the data directory and nothing else: no sources (files, URLs, other servers), no
-dictionaries (their sources can run a shell command), only table engines that keep their data here. The engines
-that fetch by themselves are also left out because `chdb` cannot run them: `CREATE TABLE … ENGINE = Kafka` fails
-and leaves a data directory behind that never opens again.
+dictionaries (their sources can run a shell command), only table engines that keep their data here (`guard.py`
+checks those too, because the engine asks for this right only before it opens a source). The engines that fetch by
+themselves are also left out because `chdb` cannot run them: `CREATE TABLE … ENGINE = Kafka` fails and leaves a
+data directory behind that never opens again.
 
 Both files are written anew at each start; nothing in them is for people to edit.
 """
@@ -48,15 +49,19 @@ TABLE_ENGINES: Final = (
 DATABASE_ENGINES: Final = ("Atomic", "Memory")
 
 _STATEMENT_RIGHTS: Final = (
-    "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, SYSTEM, "
-    "CHECK, dictGet, CREATE FUNCTION, DROP FUNCTION ON *.*"
+    "GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE FUNCTION, "
+    "CREATE ARBITRARY TEMPORARY TABLE, CREATE TEMPORARY VIEW, DROP DATABASE, DROP TABLE, DROP VIEW, DROP FUNCTION, "
+    "UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, KILL QUERY, dictGet ON *.*"
 )
-# SYSTEM SHUTDOWN and SYSTEM KILL signal the whole process group: the supervisor and its other children.
-_EXCEPTIONS: Final = "REVOKE SYSTEM SHUTDOWN, CREATE DICTIONARY ON *.*"
+# Not SYSTEM as a whole: SHUTDOWN and KILL signal the whole process group, the supervisor and its other children.
+_SYSTEM_RIGHTS: Final = (
+    "GRANT SYSTEM DROP CACHE, SYSTEM RELOAD, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, "
+    "SYSTEM FLUSH, SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, SYSTEM UNLOAD PRIMARY KEY ON *.*"
+)
 
 RIGHTS: Final = (
     _STATEMENT_RIGHTS,
-    _EXCEPTIONS,
+    _SYSTEM_RIGHTS,
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in TABLE_ENGINES + DATABASE_ENGINES),
 )
 

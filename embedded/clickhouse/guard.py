@@ -7,12 +7,14 @@ rights and `readonly` say (`engine_config.py`, `request_settings.py`). Here is w
 - the scalar function `file(path)` reads any file and asks for no right, also under `readonly = 1`. It can hide in
   escapes (`"f\\x69le"(…)`), behind APPLY, as an argument (`arrayMap(file, …)`), in a query parameter;
 - the table functions `eval` (runs the text it is given) and `Python` (reads this process's variables);
+- some table engines keep their data anywhere (`EmbeddedRocksDB`), run programs, or need what is not here;
 - a disk declared inside CREATE TABLE makes requests to any address;
 - some settings name files to read or write, or an address (`format_template_row`, `output_format_schema`, …), and
   `dialect` changes the language, so that nothing here would understand the statements;
 - KILL QUERY is open to a reader, because both users are one to the engine.
 
-So a statement in which such a name may occur is looked at again as the engine parsed it, by EXPLAIN AST.
+So a statement in which such a name may occur is looked at again as the engine parsed it, by EXPLAIN AST; and so is
+every one that creates something.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from enum import Enum
 from typing import Final
 
 from tokentide.embedded.clickhouse.engine import Connection, StatementClass, escaped
+from tokentide.embedded.clickhouse.engine_config import DATABASE_ENGINES, TABLE_ENGINES
 from tokentide.embedded.clickhouse.errors import Code, EngineError, ServerError
 from tokentide.embedded.clickhouse.statement import Statement
 from tokentide.embedded.clickhouse.tokens import identifier, tokens
@@ -40,6 +43,7 @@ class Access(Enum):
 _READING_VERBS: Final = frozenset(
     {"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 )
+_CREATING_VERBS: Final = frozenset({"CREATE", "ATTACH", "REPLACE"})
 _SESSION_VERBS: Final = frozenset({"SET", "USE"})
 
 
@@ -63,8 +67,8 @@ def check(
     if kind is StatementClass.CONTROL and statement.verb in _READING_VERBS:
         raise ServerError(Code.INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
     _check_access(kind, statement.verb, access)
-    if _may_reach_out(text, parameters):
-        _check_names(connection, text, parameters)
+    if statement.verb in _CREATING_VERBS or _may_reach_out(text, parameters):
+        _check_tree(connection, text, parameters)
     return kind
 
 
@@ -130,8 +134,12 @@ _ARGUMENT: Final = re.compile(
 """A function given by name to a higher-order function, all of which are called `array…` or `map…`."""
 _APPLY: Final = re.compile(r"^ *ColumnsApplyTransformer", re.MULTILINE)
 
+_STORAGE: Final = re.compile(r"^( *)Storage definition.*\n\1 Function (?P<engine>\w+)", re.MULTILINE)
+_ENGINES: Final = frozenset(TABLE_ENGINES + DATABASE_ENGINES)
+_DEFINES: Final = re.compile(r"(?:Create|Alter|Attach|Replace)\w*Query")
 
-def _check_names(connection: Connection, text: bytes, parameters: Mapping[str, str]) -> None:
+
+def _check_tree(connection: Connection, text: bytes, parameters: Mapping[str, str]) -> None:
     for token in tokens(text):
         if (identifier(text, token) or "").lower() in REFUSED_SETTINGS:
             raise not_reachable(f"setting {identifier(text, token)}")
@@ -146,7 +154,10 @@ def _check_names(connection: Connection, text: bytes, parameters: Mapping[str, s
         raise not_reachable("function file")
     if _APPLY.search(tree) and re.search(rb"file|\\", text):
         raise not_reachable("APPLY beside the word `file` or a backslash")
-    if tree.startswith(("CreateQuery", "AlterQuery", "AttachQuery")) and _calls_disk(text):
+    for storage in _STORAGE.finditer(tree):
+        if storage["engine"] not in _ENGINES:
+            raise not_reachable(f"engine {storage['engine']}")
+    if _DEFINES.match(tree) and _calls_disk(text):
         raise not_reachable("a disk of a table's own")
 
 
