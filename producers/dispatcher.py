@@ -221,7 +221,7 @@ class Dispatcher:
         self._take_back(flight)
         if self._blocked_since is None:
             self._blocked_since = flight.since
-        self.problem = reason
+        self.problem = reason or "not acknowledged"
         self._is_spent = not self._answers
         if self._answers or now >= self._retry_at:  # one failure of many flights is one failure
             self._retry_at = now + self._backoff_s

@@ -27,6 +27,10 @@ from tokentide.schemas.limits import MAX_DEPTH, MAX_RECORD_BYTES
 if TYPE_CHECKING:
     from tokentide.schemas.call import CallEvent
 
+# The serializer prepares itself at its first use, under a lock of its own. Were a process forked while
+# another thread is in there, the child would wait for ever; so the first use is here.
+to_json({})
+
 _NEVER_NULL: Final = ("service", "environment", "region", "event_type", "schema_version")
 """Fields with a default, which the contract does not allow to be null; null here means "not given"."""
 _TEXTS: Final = ("input", "output")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tokentide.producers.counts import Counts
+from tokentide.producers.fork_guard import no_fork
 
 FIRST_AFTER_S: Final = 5.0
 """Short-lived processes are spared the loading of the model, about a quarter of a second of CPU."""
@@ -38,10 +39,11 @@ def contract_problem(event: bytes) -> str | None:
 
     The text never holds a value that is text.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - loaded when first needed, see FIRST_AFTER_S
+    with no_fork():  # loaded when first needed, see FIRST_AFTER_S
+        from pydantic import ValidationError  # noqa: PLC0415
 
-    from tokentide.schemas.call import CallEvent  # noqa: PLC0415
-    from tokentide.schemas.problems import problem_of  # noqa: PLC0415
+        from tokentide.schemas.call import CallEvent  # noqa: PLC0415
+        from tokentide.schemas.problems import problem_of  # noqa: PLC0415
 
     try:
         CallEvent.model_validate_json(event)

@@ -26,12 +26,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from tokentide.producers.fork_guard import no_fork
 from tokentide.producers.kafka_logs import quiet
 from tokentide.producers.transport import ACKED, Done, Outcome, Result
 
 CONNECT_THREAD: Final = "tokentide-connect"
 REQUEST_TIMEOUT_S: Final = 10.0
-BOOTSTRAP_TIMEOUT_S: Final = 15.0
+FIRST_BOOTSTRAP_S: Final = 3.0
+"""How long the first try to connect may take; later ones take longer, for slow networks. It is short so
+that a short program whose Kafka is not there knows so before its end."""
+LAST_BOOTSTRAP_S: Final = 30.0
 TOPIC_TIMEOUT_S: Final = 6.0
 BLOCK_S: Final = 2.0
 """How long `send` may wait for partitions that were known once and are not any more."""
@@ -99,6 +103,7 @@ class KafkaTransport:
         self._is_spent = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
+        self._bootstrap_s = FIRST_BOOTSTRAP_S
         self._problem: str | None = None
 
     def ready(self) -> bool:
@@ -209,6 +214,7 @@ class KafkaTransport:
         self._problem = _words(error)
         self._retry_at = self._monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+        self._bootstrap_s = min(2 * self._bootstrap_s, LAST_BOOTSTRAP_S)
 
     def _new_client(self) -> KafkaClient:
         load_client()
@@ -230,7 +236,7 @@ class KafkaTransport:
             batch_size=BATCH_BYTES,
             max_request_size=4 * 1_048_576,  # the broker is to judge the size, after compression
             max_block_ms=_ms(BLOCK_S),
-            bootstrap_timeout_ms=_ms(BOOTSTRAP_TIMEOUT_S),
+            bootstrap_timeout_ms=_ms(self._bootstrap_s),
             delivery_timeout_ms=_ms(self._delivery_timeout_s),
             reconnect_backoff_ms=100,
             reconnect_backoff_max_ms=2000,
@@ -250,12 +256,13 @@ def load_client() -> None:
     warnings into errors that must not keep the events from Kafka. The filters are the whole process's,
     so they are only touched in that case.
     """
-    try:
-        importlib.import_module("kafka")
-    except Warning:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with no_fork():
+        try:
             importlib.import_module("kafka")
+        except Warning:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module("kafka")
 
 
 class TopicMissingError(Exception):

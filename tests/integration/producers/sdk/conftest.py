@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,7 @@ class Script:
             stderr=subprocess.PIPE,
             text=True,
             env=env,
+            start_new_session=True,  # so that its children can be ended with it
         )
 
     def line(self) -> str:
@@ -79,8 +83,9 @@ class Script:
         return err
 
     def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
+        """SIGKILL, for its children too."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
 
@@ -96,8 +101,7 @@ def script(tmp_path: Path):
 
     yield start
     for one in started:
-        if one.process.poll() is None:
-            one.kill()
+        one.kill()
 
 
 @pytest.fixture
