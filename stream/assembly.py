@@ -22,7 +22,7 @@ from tokentide.stream.ingest import Place
 from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import PartitionFold, PartitionRules, Source
 from tokentide.stream.pricing.book import GenaiBook, PriceBook
-from tokentide.stream.pricing.overrides import OverrideBook
+from tokentide.stream.pricing.override_file import parse_overrides
 from tokentide.stream.resume import Start
 from tokentide.stream.tokens import TokenMemory
 
@@ -45,7 +45,8 @@ def build_core(settings: Settings) -> Core:
     """Build the core.
 
     Raises:
-        tokentide.stream.pricing.overrides.OverridesError: the file of own prices is wrong; the message names the line.
+        OSError: the file of own prices cannot be read.
+        ValueError: it is wrong; the message names the line.
     """
     books = price_books(settings)
     fold = FoldSettings(settings.windows.dimensions, settings.windows.series_cap)
@@ -59,7 +60,9 @@ def build_core(settings: Settings) -> Core:
 def price_books(settings: Settings) -> list[PriceBook]:
     """The user's prices, where there are any, and then those of genai-prices."""
     own = settings.prices.overrides_file
-    books: list[PriceBook] = [] if own is None else [OverrideBook([], version=str(own))]
+    books: list[PriceBook] = (
+        [] if own is None else [parse_overrides(own.read_text(encoding="utf-8"), source=own.name)]
+    )
     return [*books, GenaiBook()]
 
 

@@ -25,6 +25,7 @@ from tokentide.stream.exits import Exit, exit_for
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
+from tokentide.stream.memory import keep_freed_memory
 from tokentide.stream.partition import PartitionFold
 from tokentide.stream.resume import Start, plan_start, segment_of
 from tokentide.stream.store import ClickHouseStore
@@ -35,6 +36,7 @@ log = structlog.get_logger("tokentide.worker")
 
 def run_worker(settings: Settings) -> int:
     """Run until told to stop or until it cannot go on; return the exit code (`tokentide.stream.exits.Exit`)."""
+    keep_freed_memory()
     configure_logs(settings.log)
     return asyncio.run(_run(settings))
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tokentide.schemas.call import ErrorClass, ErrorStage
 from tokentide.stream.decode.arrays import all_true
 from tokentide.stream.enrich.redact import redact
 from tokentide.stream.enrich.tables import pick, where_known, with_column
+from tokentide.stream.errors import Owner, classify
 from tokentide.stream.grouping import combinations, one_chunk
+
+_EVIDENCE: Final = ("error_http_status", "error_type", "error_stage", "error_class", "error_message")
 
 
 def classify_errors(table: pa.Table) -> pa.Table:
@@ -21,7 +25,7 @@ def classify_errors(table: pa.Table) -> pa.Table:
         return table
     rows = np.flatnonzero(failed)
     few = _with_text_status(table.take(pa.array(rows)))
-    groups, texts = combinations(few, ("error_http_status", "error_type", "error_stage", "error_class"))
+    groups, texts = combinations(few, _EVIDENCE)
     verdicts = [_verdict(*text) for text in texts]
     place = np.full(table.num_rows, len(verdicts))
     place[rows] = groups.of_row
@@ -41,10 +45,23 @@ def _with_text_status(table: pa.Table) -> pa.Table:
 
 
 def _verdict(
-    http_status: str, error_type: str, stage: str, given_class: str
-) -> tuple[str | None, str | None]:
-    del http_status, error_type, stage
-    return given_class or "other", "provider"
+    http_status: str, error_type: str, stage: str, given_class: str, message: str
+) -> tuple[ErrorClass | None, Owner | None]:
+    if not (http_status or error_type or given_class or message):
+        return (None, None) if not stage else (None, classify(None, None, stage=_stage(stage)).owner)
+    verdict = classify(
+        int(http_status) if http_status else None,
+        error_type or None,
+        stage=_stage(stage),
+        given_class=cast("ErrorClass", given_class) if given_class else None,
+        message=message or None,
+    )
+    return verdict.error_class, verdict.owner
+
+
+def _stage(stage: str) -> ErrorStage | None:
+    # Decoding has let only the contract's own words through.
+    return cast("ErrorStage", stage) if stage else None
 
 
 def scrub_error_messages(table: pa.Table, longest: int) -> pa.Table:

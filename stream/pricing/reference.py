@@ -2,7 +2,7 @@
 
 The reference that the columnar path is tested against, the tool for a single question (`tokentide prices`),
 and the way to price usage that an event does not carry (audio, images, searches: `price_quantities`).
-65 µs a call; the stream uses `columns.py`.
+About 0.15 ms a call; the stream uses `columns.py`.
 """
 
 from __future__ import annotations

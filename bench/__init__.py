@@ -1,0 +1,1 @@
+"""Benchmarks. Each checks its result before it reports a time; compare figures of one machine only."""

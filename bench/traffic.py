@@ -1,0 +1,76 @@
+"""Events for the benchmarks: 600 bytes each, 200 series, everything reported that a chat application usually reports."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o4-mini")
+SERVICES = tuple(f"service-{number:02d}" for number in range(10))
+TEMPLATES = tuple(f"template-{number}" for number in range(5))
+
+
+class Truth(NamedTuple):
+    """What must be found in ClickHouse."""
+
+    events: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+
+
+def event(chance: random.Random, number: int, moment: datetime) -> dict[str, Any]:
+    """One event; the numbers are random, the ids unique."""
+    service = number % len(SERVICES)
+    input_tokens = chance.randint(50, 6_000)
+    duration_ms = round(chance.lognormvariate(6.5, 0.8), 2)
+    return {
+        "schema_version": 1,
+        "event_id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "service": SERVICES[service],
+        "environment": "production",
+        "region": "eu-west-1",
+        "request_id": f"req_{chance.getrandbits(60):015x}",
+        "conversation_id": f"conv_{number // 4:010d}",
+        "turn": number % 4 + 1,
+        "operation": "chat",
+        "provider": "openai",
+        "request_model": MODELS[number % 7 % len(MODELS)],
+        "stream": True,
+        "prompt_name": TEMPLATES[number % 11 % len(TEMPLATES)],
+        "prompt_version": "3",
+        "input_tokens": input_tokens,
+        "output_tokens": chance.randint(1, 900),
+        "cache_read_input_tokens": input_tokens // 2 if number % 3 == 0 else 0,
+        "status": "error" if number % 50 == 0 else "ok",
+        "duration_ms": duration_ms,
+        "time_to_first_chunk_ms": round(duration_ms * 0.2, 2),
+        "stages": {"context_ms": 12.5, "model_ms": round(duration_ms * 0.9, 2)},
+        "context": {"hit": number % 5 != 0},
+        "attempts": 1,
+    }
+
+
+def lines(count: int, *, seed: int, start: datetime, per_second: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """`count` events as JSON with their values, `per_second` of them to a second of event time."""
+    chance = random.Random(seed)
+    for number in range(count):
+        moment = start + timedelta(seconds=number / per_second)
+        made = event(chance, number, moment)
+        yield json.dumps(made, separators=(",", ":")).encode(), made
+
+
+def packed(values: list[bytes], size: int) -> Iterator[bytes]:
+    """Arrays of `size` events in the layout that the SDK writes."""
+    for begin in range(0, len(values), size):
+        yield b"[" + b",\n".join(values[begin : begin + size]) + b"]"
+
+
+def now() -> datetime:
+    """The present minute, so that events are not in the future while they are sent."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=10)

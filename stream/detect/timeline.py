@@ -1,0 +1,68 @@
+"""A rule over a series: judged at the end of every minute in which the series had calls, in order.
+
+`timeline` is the definition: a pure function of the windows. `Timeline` keeps the state after each minute, so that a
+change costs only the minutes from there on; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tokentide.stream.detect.history import History
+from tokentide.stream.detect.incident import CALM, Incident, State, after_silence, step
+from tokentide.stream.detect.measures import Counts
+from tokentide.stream.detect.rules import Rule
+
+
+def timeline(rule: Rule, windows: Mapping[int, Counts], *, newest_minute: int) -> list[Incident]:
+    """The incidents of a series, the earliest first.
+
+    Args:
+        rule: what to look for.
+        windows: the measures of the series by minute since 1970 UTC, such as the view `windows` has them.
+        newest_minute: newest minute of any series of the same environment and service: it tells silence.
+    """
+    history = History()
+    for minute, counts in windows.items():
+        history.add(minute, counts.values())
+    whole = Timeline(rule)
+    return whole.evaluated(history, newest_minute).incidents()
+
+
+class Timeline:
+    """A rule over one series whose history grows and is revised."""
+
+    __slots__ = ("_begin", "_states", "rule")
+
+    def __init__(self, rule: Rule, begin: State = CALM) -> None:
+        self.rule = rule
+        self._begin = begin
+        self._states: list[State] = []
+
+    def revised(self, minutes_before: int) -> None:
+        """The history has changed from the place `minutes_before` on: all before is as it was."""
+        del self._states[minutes_before:]
+
+    def begin_with(self, incident: Incident) -> None:
+        """An incident that had begun before the history does."""
+        self._begin = State(incident)
+        self._states.clear()
+
+    def evaluated(self, history: History, newest_minute: int) -> State:
+        """The state now. `history` is the one that this timeline has always been given."""
+        rule, states = self.rule, self._states
+        state = states[-1] if states else self._begin
+        for minute in self._unjudged(history):
+            state = step(rule, state, minute + 1, rule.judge(history, minute + 1))
+            states.append(state)
+        return after_silence(rule, state, newest_minute + 1)
+
+    def _unjudged(self, history: History) -> Iterable[int]:
+        return history.minutes.times[len(self._states) :]
+
+    def freeze(self, minutes: int) -> None:
+        """The history is about to lose its oldest minutes: if they are judged, what follows builds on the state there."""
+        if not minutes or not self._states:
+            return
+        self._begin = State(self._states[minutes - 1].current)
+        del self._states[:minutes]
