@@ -1,1 +1,1 @@
-"""Where the worker writes: ClickHouse and Kafka, with retries by error code."""
+"""Where rows go: ClickHouse, with retries by error code. Kafka is written by `tokentide.stream`."""
