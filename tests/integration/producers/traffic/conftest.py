@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
 from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
     _apache_kafka_server,
     _embedded_server,
@@ -12,3 +19,13 @@ from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
     own_broker,
     own_embedded_broker,
 )
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """kafka-python leaves sockets of refused connections to the garbage collector; log records keep them alive."""
+    caplog.set_level(logging.CRITICAL, "kafka")
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
