@@ -14,7 +14,9 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from tokentide.cli.arguments import add_settings_arguments
+from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.commands.query import TABLE_FORMAT
+from tokentide.cli.commands.simulate import seconds_of
 from tokentide.cli.demo.board import Board, read_board
 from tokentide.cli.demo.view import incident_line, live_view, plain_line
 from tokentide.cli.exits import ExitCode, UsageError
@@ -25,11 +27,11 @@ from tokentide.cli.registry import Example
 from tokentide.cli.terminal import counted, has_colour, say, toned
 
 if TYPE_CHECKING:
-    from tokentide.cli.clickhouse_http import ClickHouseHttp
+    from tokentide.cli.demo.story import Traffic
     from tokentide.config import Settings
     from tokentide.embedded.supervisor import Supervisor
 
-DESCRIPTION = """Start a broker, ClickHouse and a worker on free ports, send half an hour of made-up history and then live traffic with two
+DESCRIPTION = """Start a broker, ClickHouse and a worker on free ports, send made-up history and then live traffic with two
 incidents, show live numbers, check that everything adds up, and end. Nothing is left behind unless --data-dir is given.
 
 On a terminal the numbers are a live table, elsewhere plain lines.
@@ -63,6 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=60.0, metavar="N", help="length of the live part (default: 60)"
     )
     parser.add_argument(
+        "--history", metavar="TIME", default="30m", help="made-up past that is sent first (default: 30m)"
+    )
+    parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep data and logs here (default: a temporary folder)"
     )
     parser.add_argument("--workers", type=int, metavar="N", default=1, help="number of workers (default: 1)")
@@ -77,17 +82,21 @@ def run(args: argparse.Namespace) -> int:
     require_extra("embedded", purpose="`tokentide demo`")
     if not args.seconds > 0:
         raise UsageError("--seconds must be above 0")
+    history_s = seconds_of(args.history, "--history")
+    if not history_s > 0:
+        raise UsageError("--history must be above 0")
     folder = (
         nullcontext(str(args.data_dir))
         if args.data_dir
         else tempfile.TemporaryDirectory(prefix="tokentide-demo-")
     )
     with folder as data_dir:
-        return _run(args, Path(data_dir))
+        return _run(args, Path(data_dir), history_s)
 
 
-def _run(args: argparse.Namespace, data_dir: Path) -> int:
+def _run(args: argparse.Namespace, data_dir: Path, history_s: float) -> int:
     from tokentide.cli import one_machine  # noqa: PLC0415 - needs the extra
+    from tokentide.cli.demo.story import Traffic  # noqa: PLC0415 - not needed for the help
     from tokentide.embedded.supervisor import Supervisor  # noqa: PLC0415 - needs the extra
 
     settings, environment = one_machine.settings_for_engines_here(args, workers=args.workers)
@@ -99,7 +108,9 @@ def _run(args: argparse.Namespace, data_dir: Path) -> int:
     with _sigterm_as_ctrl_c(), one_machine.engine_errors():
         try:
             state = supervisor.start()
-            is_good = _show(args, one_machine.at_addresses(settings, state.addresses), supervisor)
+            here = one_machine.at_addresses(settings, state.addresses)
+            traffic = Traffic(here, history_s=history_s, live_s=args.seconds, seed=args.seed)
+            is_good = _show(traffic, supervisor)
         finally:
             supervisor.stop()
     _say_how_to_go_on(args)
@@ -120,13 +131,10 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _show(args: argparse.Namespace, settings: Settings, supervisor: Supervisor) -> bool:
+def _show(traffic: Traffic, supervisor: Supervisor) -> bool:
     """Traffic, numbers, check, queries; whether everything was stored and adds up."""
-    from tokentide.cli.clickhouse_http import ClickHouseHttp  # noqa: PLC0415 - not needed for the help
-    from tokentide.cli.demo.story import Traffic  # noqa: PLC0415 - not needed for the help
-
+    settings = traffic.settings
     clickhouse = ClickHouseHttp(settings.clickhouse)
-    traffic = Traffic(settings, live_s=args.seconds, seed=args.seed)
     display = _Screen() if sys.stdout.isatty() else _Lines()
     traffic.start()
     with display:

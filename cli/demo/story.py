@@ -14,9 +14,8 @@ from tokentide.producers.progress import Progress
 from tokentide.producers.simulate.incidents import Incident, Target
 from tokentide.producers.simulate.run import RunOptions, run_simulation
 
-HISTORY_S: Final = 1800.0
 RATE_PER_SECOND: Final = 10.0
-"""About 25,000 events of history: seconds of work, and a past for the rules that compare with it."""
+"""Half an hour of history is about 25,000 events: seconds of work, and a past for the rules that compare with it."""
 FAILING_SERVICE: Final = "checkout"
 DEAR_SERVICE: Final = "support-chat"
 
@@ -52,9 +51,10 @@ class Traffic:
     """The sending, in a thread of its own; look at it from another."""
 
     settings: Settings
+    history_s: float
     live_s: float
     seed: int
-    phase: str = "sending half an hour of history"
+    phase: str = "sending history"
     sent: int = 0
     error: CliError | None = None
     _thread: threading.Thread = field(init=False)
@@ -74,7 +74,7 @@ class Traffic:
     def _run(self) -> None:
         try:
             common = RunOptions(seed=self.seed, rate_per_second=RATE_PER_SECOND)
-            self._send(replace(common, history_s=HISTORY_S, is_live=False))
+            self._send(replace(common, history_s=self.history_s, is_live=False))
             self.phase = "sending live traffic with two incidents"
             self._send(replace(common, live_s=self.live_s, incidents=incidents(self.live_s)))
         except CliError as error:
