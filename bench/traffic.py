@@ -56,7 +56,9 @@ def event(chance: random.Random, number: int, moment: datetime) -> dict[str, Any
     }
 
 
-def lines(count: int, *, seed: int, start: datetime, per_second: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
+def lines(
+    count: int, *, seed: int, start: datetime, per_second: int
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """`count` events as JSON with their values, `per_second` of them to a second of event time."""
     chance = random.Random(seed)
     for number in range(count):

@@ -36,6 +36,7 @@ def add_costs(table: pa.Table, rates: RateTable) -> pa.Table:
         numbers(one_chunk(table, "timestamp")).values,
         usage,
         is_exclusive=exclusive,
+        is_without_output=_equals(table, "operation", "embeddings"),
         reported=_reported(table),
         is_from_response_cache=_from_response_cache(table),
         is_estimated=_estimated(table),

@@ -13,11 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clickhouse_connect.driver.client import Client
+
 from tests.support.brokers import Broker
+from tokentide.config.settings import ClickHouseSettings
 from tokentide.embedded.clickhouse.launch import Ready, command, parse_start_line
+from tokentide.sinks.connection import open_client
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -123,6 +128,13 @@ class Pipeline:
         """The only row of a query."""
         (row,) = self.query(sql)
         return row
+
+    @cached_property
+    def client(self) -> Client:
+        """A client of the test's database."""
+        return open_client(
+            ClickHouseSettings.model_validate({"url": self.environment["TOKENTIDE_CLICKHOUSE_URL"]})
+        )
 
     def letters(self) -> list[dict[str, Any]]:
         """Everything in the dead-letter topic."""

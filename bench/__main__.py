@@ -1,0 +1,59 @@
+"""`python -m bench`: all benchmarks, or the ones named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from bench.figures import Figure
+from bench.machine import describe
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=["steps", "throughput", "latency", "emit", []], default=[])
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of a throughput run")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    arguments = parser.parse_args()
+    chosen = arguments.what or ["steps", "throughput", "latency", "emit"]
+    figures: list[Figure] = []
+    print(f"machine: {describe()}", file=sys.stderr)
+    for name in chosen:
+        print(f"running {name} …", file=sys.stderr, flush=True)
+        figures += run(name, arguments)
+    if arguments.json:
+        print(
+            json.dumps({"machine": describe(), "figures": [figure.record() for figure in figures]}, indent=2)
+        )
+    else:
+        print("\n".join(figure.line() for figure in figures))
+
+
+def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
+    """One benchmark."""
+    if name == "steps":
+        from bench.steps import steps
+
+        return steps(batches=12, runs=arguments.runs)
+    from bench.stand import stand
+
+    if name == "throughput":
+        from bench.throughput import throughput
+
+        with stand() as made:
+            return throughput(made, events=arguments.events, runs=arguments.runs)
+    if name == "latency":
+        from bench.latency import latency
+
+        with stand() as made:
+            return latency(made, per_second=10_000, seconds=20, runs=arguments.runs)
+    from bench.emit import emit
+
+    return emit(runs=arguments.runs)
+
+
+if __name__ == "__main__":
+    main()

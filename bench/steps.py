@@ -1,0 +1,115 @@
+"""What each step of the core costs, in microseconds of CPU an event; no broker, no network.
+
+Batches of 20,000 events, as a worker under load gets them; shares are of the sum of the steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+
+from bench.figures import Figure
+from bench.traffic import lines, now, packed
+from tokentide.config import Settings
+from tokentide.sinks.arrow_body import encode
+from tokentide.stream.assembly import build_core
+from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.enrich.enricher import Enricher
+from tokentide.stream.kafka_out import packed as packed_partials
+from tokentide.stream.memory import keep_freed_memory
+from tokentide.stream.partition import RecordBatch, Source
+from tokentide.stream.resume import Start
+
+BATCH = 20_000
+PACK = 50
+
+
+class Clock:
+    """CPU seconds by step."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begin = time.process_time()
+        yield
+        self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begin
+
+
+def steps(*, batches: int, runs: int) -> list[Figure]:
+    """The steps for single and for packed records."""
+    keep_freed_memory()
+    values = [value for value, _ in lines(batches * BATCH, seed=3, start=now(), per_second=50_000)]
+    figures = []
+    for name, size in (("single", 1), ("packed", PACK)):
+        clocks = [_measure(values, size) for _ in range(runs + 1)][1:]
+        events = batches * BATCH
+        figures += [
+            Figure(f"{name}: {step}", "µs/event", [c.spent[step] / events * 1e6 for c in clocks])
+            for step in clocks[0].spent
+        ]
+        figures.append(
+            Figure(
+                f"{name}: sum of steps", "µs/event", [sum(c.spent.values()) / events * 1e6 for c in clocks]
+            )
+        )
+    return figures
+
+
+def _measure(values: list[bytes], size: int) -> Clock:
+    clock = Clock()
+    core = build_core(Settings())
+    timed = core._replace(
+        decoder=_Timed(core.decoder, clock, "decode"), enricher=_Timed(core.enricher, clock, "enrich")
+    )
+    partition = timed.partition(Source("llm.events:bench", "llm.events", 0), Start(0, 0, 0))
+    position = 0
+    for begin in range(0, len(values), BATCH):
+        records = values[begin : begin + BATCH]
+        if size > 1:
+            records = list(packed(records, size))
+        count = len(records)
+        offsets = np.arange(position, position + count)
+        sent = np.full(count, int(time.time() * 1000))
+        batch = RecordBatch(position, position + count, offsets, sent, [None] * count, records)
+        before = clock.spent.get("decode", 0.0) + clock.spent.get("enrich", 0.0)
+        with clock.step("whole"):
+            partition.ingest(batch)
+        inner = clock.spent["decode"] + clock.spent["enrich"] - before
+        clock.spent["fold and place"] = (
+            clock.spent.get("fold and place", 0.0) + clock.spent.pop("whole") - inner
+        )
+        position += count
+    with clock.step("partials"):
+        checkpoint = partition.checkpoint()
+        published = partition.published()
+    assert checkpoint is not None
+    assert checkpoint.row_count == len(values), "the fold lost events"
+    with clock.step("rows to Arrow stream"):
+        encode(pa.concat_tables(checkpoint.rows, promote_options="default"))
+    with clock.step("partials to Arrow stream"):
+        encode(checkpoint.partials)
+        list(packed_partials(published, [0, 1, 2, 3]))
+    return clock
+
+
+class _Timed:
+    """Times calls of a part of the core."""
+
+    def __init__(self, inner: Decoder | Enricher, clock: Clock, name: str) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._name = name
+
+    def decode(self, values: list[bytes]) -> object:
+        with self._clock.step(self._name):
+            return self._inner.decode(values)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        with self._clock.step(self._name):
+            return self._inner(table)
