@@ -39,7 +39,6 @@ def register(living: Living) -> None:
 def started(living: Living) -> None:
     """Have it closed at the end of the process."""
     if not _running:
-        atexit.register(close_all)
         _register_with_multiprocessing()
     _running.add(living)
 
@@ -64,10 +63,12 @@ def _register_with_multiprocessing() -> None:
 
 def _renew_all() -> None:
     _running.clear()
-    atexit.unregister(close_all)
     for living in list(_all):
         living.renew_after_fork()
 
 
+# Registered when the SDK is imported, so that it runs after the exit handlers that the application
+# registers later: what those emit is sent too.
+atexit.register(close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)

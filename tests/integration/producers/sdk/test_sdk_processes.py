@@ -52,6 +52,18 @@ def test_a_program_that_ends_by_an_exception_has_sent_everything(target, script,
     assert arrived(broker, arguments[1]) == list(range(100))
 
 
+@pytest.mark.parametrize("before", [0, 10])
+def test_what_exit_handlers_emit_is_sent_too(target, script, arrived, before):
+    broker, arguments = target
+    code = f"""
+    import atexit
+    atexit.register(emit, {before}, {before + 5})
+    emit(0, {before})
+    """
+    script(BEGINNING + code, *arguments).end()
+    assert arrived(broker, arguments[1]) == list(range(before + 5))
+
+
 def test_a_program_that_ends_while_kafka_is_away_leaves_its_events_to_the_next(
     target, script, arrived, tmp_path
 ):
