@@ -35,8 +35,9 @@ class SumsByTime:
                 sums[base:base] = array("q", values)
             return
         for measure, value in enumerate(values, base):
-            sums[measure] += value
-        if not any(sums[base : base + WIDTH]):
+            if value:
+                sums[measure] += value
+        if not sums[base] and not any(sums[base : base + WIDTH]):
             del times[place]
             del sums[base : base + WIDTH]
 
