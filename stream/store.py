@@ -25,10 +25,9 @@ class InsertSink(Protocol):
 
 
 _LEDGER_QUERY = """
-    SELECT first_offset, max(version), argMax(fold, version)
-    FROM llm_ledger
+    SELECT first_offset, version, fold
+    FROM ledger
     WHERE source = {source:String} AND source_partition = {partition:Int32} AND segment = {segment:Int64}
-    GROUP BY first_offset
 """
 
 
