@@ -152,12 +152,12 @@ class Engine:
         self.version = anchor.text("SELECT version()")
         self.timezone = anchor.text("SELECT timezone()")
         self.display_name = anchor.text("SELECT displayName()")
-        self.content_types = dict(
-            line.split("\t", 1)
-            for line in anchor.text(
-                "SELECT name, content_type FROM system.formats WHERE is_output"
-            ).splitlines()
-        )
+        formats = [
+            line.split("\t")
+            for line in anchor.text("SELECT name, content_type FROM system.formats").split("\n")
+        ]
+        self.content_types = {name: content_type for name, content_type in formats if content_type}
+        self._formats = {name.lower(): name for name, _ in formats}
 
     @classmethod
     def start(cls, data_dir: DataDir, *, timezone: str) -> Engine:
@@ -190,6 +190,10 @@ class Engine:
         with contextlib.suppress(EngineError):
             anchor.run(f"DROP DATABASE {_OVERLAY}")
         return cls(module, path, anchor)
+
+    def format_name(self, name: str) -> str:
+        """A format's name as the engine writes it; it takes any case. Unknown names come back as they are."""
+        return self._formats.get(name.lower(), name)
 
     def connect(self) -> Connection:
         """A new session, with the rights of user `default`."""

@@ -170,8 +170,9 @@ class QueryHandler:
     def _job(
         self, params: RequestParams, statement: Statement, access: Access, query_id: str, form: Form
     ) -> Job:
+        named = statement.named_format
         return Job(
-            statement=statement,
+            statement=replace(statement, named_format=named and self._engine.format_name(named)),
             query_id=query_id,
             access=access,
             settings=statement_settings(
@@ -179,7 +180,7 @@ class QueryHandler:
             ),
             database=params.database,
             parameters=params.parameters,
-            default_format=params.default_format,
+            default_format=self._engine.format_name(params.default_format),
             protocol_version=params.protocol_version,
             external={
                 name: (params.external.get(name, ExternalTable()), spool)

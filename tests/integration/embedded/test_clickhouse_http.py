@@ -236,6 +236,13 @@ def test_settings_behind_the_format_clause(server):
     assert server.sql(statement) == '{"a":"1"}'
 
 
+def test_format_names_in_any_case(server):
+    response = server.post("SELECT 'a' FORMAT csv")
+    assert (response.text, response.headers["X-ClickHouse-Format"]) == ('"a"\n', "CSV")
+    native = server.post("SELECT 1", default_format="native", client_protocol_version=54460)
+    assert native.body.startswith(b"\x01\x00\x02\xff")
+
+
 def test_an_unknown_format_is_not_found(server):
     assert server.post("SELECT 1 FORMAT Nonsense").status == 404
     assert server.post("SELECT 1", default_format="Non-sense'").status == 404
