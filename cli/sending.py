@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from tokentide.cli.exits import CliError, RefusedError, UnreachableError, UsageError
+from tokentide.cli.exits import CliError, NotReadyError, RefusedError, UnreachableError, UsageError
+from tokentide.cli.kafka_access import admin_client
+from tokentide.cli.topics import KafkaTopics
 from tokentide.config import Settings, client_arguments
 from tokentide.producers.progress import Progress, style_of
 from tokentide.producers.traffic_errors import ConnectError, DeliveryError, TrafficError
@@ -46,6 +48,7 @@ def opened_sink(settings: Settings, *, to_stdout: bool) -> Iterator[EventSink]:
             yield NdjsonSink(sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
+        _require_topic(settings)
         arguments = {k: v for k, v in client_arguments(settings.kafka).items() if k not in _OUR_OWN}
         sink = open_kafka_sink(
             list(settings.kafka.bootstrap_servers), settings.topics.events, connection=arguments
@@ -56,6 +59,20 @@ def opened_sink(settings: Settings, *, to_stdout: bool) -> Iterator[EventSink]:
             _close_quietly(sink)
             raise
         sink.close()
+
+
+def _require_topic(settings: Settings) -> None:
+    """Say at once that the topic is missing: a producer would wait for it, or (embedded broker) create it.
+
+    Raises:
+        NotReadyError: it is.
+    """
+    topic = settings.topics.events
+    with admin_client(settings.kafka) as admin:
+        if topic not in KafkaTopics(admin).find([topic]):
+            raise NotReadyError(
+                f"the topic {topic} does not exist", hint="`tokentide init` creates the topics."
+            )
 
 
 def _close_quietly(sink: EventSink) -> None:
