@@ -13,12 +13,15 @@ from tokentide.schemas.aggregates import DIMENSIONS, WINDOW_SECONDS
 from tokentide.schemas.arrow import WINDOW_ROWS
 from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.decode.batch import Bools, Int64s
-from tokentide.stream.detect.measures import COUNTED, PICOUSD_PER_MICROUSD, PRICED, WIDTH
+from tokentide.stream.detect.measures import COUNTED, PICOUSD_PER_MICROUSD, PICOUSD_PER_USD, PRICED, WIDTH
 from tokentide.stream.grouping import encode, group, one_chunk
 
 _SPAN: Final = ("source", "source_partition", "segment", "first_offset", "fold")
 _COLUMNS: Final = (*_SPAN, "version", "window_start", *DIMENSIONS, *COUNTED, PRICED)
 _FEW: Final = pa.schema([WINDOW_ROWS.field(name) for name in _COLUMNS])
+
+_MOST_PICOUSD: Final = 10**9 * PICOUSD_PER_USD
+"""A partial that costs more counts as a billion dollars: thousands of them still add up within 64 bits."""
 
 
 class Base(NamedTuple):
@@ -170,10 +173,10 @@ def _values(table: pa.Table) -> Int64s:
 
 def _money(column: Any) -> npt.NDArray[np.int64]:
     """Whole microdollars and the rest; rows above 9 million USD one by one."""
-    words = np.frombuffer(column.buffers()[1], np.int64)[2 * column.offset :][: 2 * len(column)].reshape(
-        -1, 2
-    )
-    parts = np.stack(np.divmod(words[:, 0], PICOUSD_PER_MICROUSD), axis=1)
-    for row in np.flatnonzero((words[:, 1] != 0) | (words[:, 0] < 0)).tolist():
-        parts[row] = divmod(int(column[row].as_py().scaleb(12)), PICOUSD_PER_MICROUSD)
+    words = np.frombuffer(column.buffers()[1], np.int64)[2 * column.offset :][: 2 * len(column)]
+    low, high = words[::2], words[1::2]
+    parts = np.stack(np.divmod(low, PICOUSD_PER_MICROUSD), axis=1)
+    for row in np.flatnonzero((high != 0) | (low < 0)).tolist():
+        picousd = (int(high[row]) << 64) + int(low.view(np.uint64)[row])
+        parts[row] = divmod(min(picousd, _MOST_PICOUSD), PICOUSD_PER_MICROUSD)
     return parts
