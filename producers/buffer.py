@@ -62,22 +62,29 @@ class EventBuffer:
         size = len(event)
         with self._lock:
             self.offered += 1
-            if not self._closed and not self._has_room(size) and wait_s:
-                self.wake.set()
-                self._room.wait_for(lambda: self._closed or self._has_room(size), wait_s)
-            if self._closed:
-                return "closed"
-            if not self._has_room(size):
-                return "full"
-            self._events.append(event)
-            before = self.bytes
-            self.bytes = before + size
-            count = len(self._events)
+            events, before = self._events, self.bytes
+            # One event always fits, whatever its size.
+            if self._closed or (
+                events and (len(events) >= self._max_events or before + size > self._max_bytes)
+            ):
+                if not self._waited(size, wait_s):
+                    return "closed" if self._closed else "full"
+                before = self.bytes
+            events.append(event)
+            self.bytes = after = before + size
+            count = len(events)
             if count == 1:
                 self.oldest_at = self._monotonic()
-        if count in (1, self._wake_events) or before < self._wake_bytes <= before + size:
+        if count in (1, self._wake_events) or before < self._wake_bytes <= after:
             self.wake.set()
         return "taken"
+
+    def _waited(self, size: int, wait_s: float) -> bool:
+        """Wait for room, if that is wanted; return whether there is some. The lock is held."""
+        if wait_s and not self._closed:
+            self.wake.set()
+            self._room.wait_for(lambda: self._closed or self._has_room(size), wait_s)
+        return not self._closed and self._has_room(size)
 
     def take(self, max_events: int) -> list[bytes]:
         """Return and forget the oldest events, at most so many."""
@@ -98,9 +105,9 @@ class EventBuffer:
         self.wake.set()
 
     def _has_room(self, size: int) -> bool:
-        if not self._events:
-            return True  # one event always fits, whatever its size
-        return len(self._events) < self._max_events and self.bytes + size <= self._max_bytes
+        return not self._events or (
+            len(self._events) < self._max_events and self.bytes + size <= self._max_bytes
+        )
 
     @property
     def is_closed(self) -> bool:

@@ -231,6 +231,7 @@ def test_the_client_sees_only_the_size_of_a_value():
 
 
 def test_without_lz4_the_compression_is_gzip(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert _codec("auto") == "lz4"
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert (_codec("auto"), _codec("lz4"), _codec("none")) == ("gzip", "lz4", None)

@@ -71,9 +71,9 @@ def test_a_producer_is_made_from_the_environment_and_arguments_go_before_it():
     environ = {"TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "a:1", "TOKENTIDE_SERVICE": "shop"}
     producer = Producer.from_env(environ=environ, environment="staging")
     assert repr(producer) == "<Producer to llm.events at a:1>"
-    assert producer._encoder._defaults == {"service": "shop", "environment": "staging"}
+    assert dict(producer._encoder._defaults) == {"service": "shop", "environment": "staging"}
     other = Producer.from_env(environ=environ, service="other", options=ProducerOptions(linger_ms=5))
-    assert other._encoder._defaults == {"service": "other"}
+    assert dict(other._encoder._defaults) == {"service": "other"}
 
 
 def test_the_environment_can_switch_it_off():
