@@ -230,7 +230,8 @@ def test_settings_of_another_kafka_do_not_reach_the_engines_here(tmp_path: Path)
     """A file with a login for production, and a setting that is meant for workers."""
     (tmp_path / "tokentide.toml").write_text(
         '[kafka]\nbootstrap_servers = ["production:9093"]\nsecurity_protocol = "SASL_SSL"\n'
-        'sasl_username = "ann"\nsasl_password = "c4nary"\n[windows]\ndimensions = ["service"]\n',
+        'sasl_username = "ann"\nsasl_password = "c4nary"\n[windows]\ndimensions = ["service"]\n'
+        '[content]\nhash_key = "c4nary-c4nary-c4nary"\n',
         encoding="utf-8",
     )
     log = tmp_path / "log"
@@ -240,12 +241,27 @@ def test_settings_of_another_kafka_do_not_reach_the_engines_here(tmp_path: Path)
     with up.stdout:
         line = up.stdout.readline()
         machine = Machine(json.loads(line), log)
-        machine("ship", "-", stdin=events("only-service", 2))
+        machine("ship", "-", stdin=events("only-service", 2) + "refused\n")
         machine.wait()
+        said = [
+            machine(*command).stdout
+            for command in (
+                ["doctor", "--json"],
+                ["tail", "rejects", "--from-beginning", "--no-follow", "--json"],
+            )
+        ]
+        workers = [worker["pid"] for worker in machine.state["workers"]]
+        said += [Path(f"/proc/{pid}/cmdline").read_text() for pid in workers]
+        said += [(tmp_path / "data" / "run.json").read_text()]
         assert machine.query("SELECT DISTINCT service, provider FROM windows") == [["only-service", ""]]
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0
-    written = [line, log.read_text(), *(file.read_text() for file in (tmp_path / "data" / "logs").iterdir())]
+    written = [
+        line,
+        *said,
+        log.read_text(),
+        *(file.read_text() for file in (tmp_path / "data" / "logs").iterdir()),
+    ]
     assert not any("c4nary" in text for text in written)
 
 

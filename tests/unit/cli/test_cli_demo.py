@@ -1,0 +1,138 @@
+"""The demo's numbers and story; the whole of it runs in tests/integration/cli."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+
+from tokentide.cli.demo import board as board_module
+from tokentide.cli.demo.board import Board, IncidentRow, ServiceRow, read_board
+from tokentide.cli.demo.story import incidents
+from tokentide.cli.demo.view import clock, duration, incident_line, live_view, percent, plain_line, usd
+from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
+
+INCIDENT = IncidentRow("ab" * 16, "open", "critical", "error_rate", "2024-05-01", "42 % of calls fail")
+BOARD = Board(
+    stored_events=12345,
+    calls=200,
+    errors=50,
+    cost_usd=Decimal("1.5"),
+    tokens=1_000_000,
+    cache_hit_rate=0.5,
+    coverage=None,
+    services=(
+        ServiceRow("chat", 150, 0.3, 1500.0, 900_000, Decimal("1.4")),
+        ServiceRow("search", 50, 0.0, None, 100_000, Decimal("0.1")),
+    ),
+    incidents=(INCIDENT, INCIDENT._replace(state="resolved", severity="warning")),
+)
+
+
+class Answers:
+    """ClickHouse, with one answer for each question."""
+
+    def __init__(self, *, is_empty: bool) -> None:
+        self._is_empty = is_empty
+
+    def rows(self, sql: str, *, parameters: Mapping[str, str] | None = None) -> list[dict[str, object]]:
+        assert parameters is None or parameters == {"minutes": "5"}
+        if sql is board_module.TOTALS_SQL:
+            names = ("total_calls", "total_errors", "total_cost_usd", "tokens", "cache_hit_rate", "coverage")
+            empty = (0, 0, None, 0, None, None)
+            return [
+                dict(zip(names, empty if self._is_empty else ("200", "50", 1.5, "9", 0.5, 1.0), strict=True))
+            ]
+        if sql is board_module.STORED_SQL:
+            return [{"events": "0" if self._is_empty else "12345"}]
+        if self._is_empty:
+            return []
+        if sql is board_module.SERVICES_SQL:
+            return [
+                {
+                    "service": "chat",
+                    "total_calls": "150",
+                    "error_rate": 0.3,
+                    "p95_ms": None,
+                    "tokens": "9",
+                    "total_cost_usd": 1.4,
+                }
+            ]
+        return [INCIDENT._asdict() | {"since": INCIDENT.started_at}]
+
+
+def test_the_board_is_read_from_the_answers() -> None:
+    board = read_board(Answers(is_empty=False))
+    assert (board.stored_events, board.calls, board.error_rate) == (12345, 200, 0.25)
+    assert board.services == (ServiceRow("chat", 150, 0.3, None, 9, Decimal("1.4")),)
+    assert board.incidents == (INCIDENT,)
+
+
+def test_an_empty_database_is_a_board_of_nothing() -> None:
+    board = read_board(Answers(is_empty=True))
+    assert (board.calls, board.error_rate, board.cost_usd, board.coverage) == (0, 0.0, Decimal(0), None)
+
+
+def test_the_questions_name_columns_that_exist() -> None:
+    known = {aggregate.name for aggregate in AGGREGATES} | set(DIMENSIONS)
+    for sql in (board_module.TOTALS_SQL, board_module.SERVICES_SQL):
+        for name in re.findall(r"(?:sum|sumMap)\((\w+)\)", sql):
+            assert name in known
+
+
+def test_a_line_says_what_matters() -> None:
+    assert plain_line(BOARD, elapsed_s=65) == (
+        "[1:05]  12,345 events stored  last 5 min: 200 calls  errors 25.0%  cost $1.50  prompt cache 50.0%  "
+        "priced –  1 incident open"
+    )
+    assert incident_line(INCIDENT) == "  OPEN critical error_rate: 42 % of calls fail"
+
+
+def test_the_table_shows_services_and_incidents() -> None:
+    rich = pytest.importorskip("rich.console", reason="needs the extra [stream]")
+    out = io.StringIO()
+    rich.Console(file=out, width=100).print(live_view(BOARD, elapsed_s=65, note="sending"))
+    shown = out.getvalue()
+    for part in (
+        "1:05",
+        "sending",
+        "12,345 events stored",
+        "chat",
+        "30.0%",
+        "1.5 s",
+        "$1.40",
+        "● open",
+        "● resolved",
+    ):
+        assert part in shown
+    out.truncate(0)
+    rich.Console(file=out, width=100).print(live_view(BOARD._replace(incidents=()), elapsed_s=0, note=""))
+    assert "no incidents" in out.getvalue()
+
+
+@pytest.mark.parametrize("live_s", [10.0, 60.0, 3600.0])
+def test_both_incidents_begin_and_last_to_the_end(live_s: float) -> None:
+    for incident in incidents(live_s):
+        assert not incident.is_active(0)
+        assert incident.is_active(live_s - 0.001)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (clock(3725), "62:05"),
+        (percent(None), "–"),
+        (percent(0.0123), "1.2%"),
+        (usd(Decimal("1234.5")), "$1,234.50"),
+        (usd(Decimal("0.0123")), "$0.0123"),
+        (usd(Decimal(0)), "$0.00"),
+        (duration(None), "–"),
+        (duration(12.3), "12 ms"),
+        (duration(1234.0), "1.2 s"),
+    ],
+)
+def test_numbers_are_written_for_people(shown: str, expected: str) -> None:
+    assert shown == expected
