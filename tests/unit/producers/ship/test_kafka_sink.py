@@ -173,6 +173,7 @@ def test_after_a_refused_record_closing_sends_nothing_more():
     with pytest.raises(DeliveryError):
         send_all(sink, 12)
     sent = len(producer.records)
+    sink.send(event(99))
     sink.close()
     assert len(producer.records) == sent
     assert producer.is_closed

@@ -286,6 +286,22 @@ def test_an_error_burst_fails_the_share_asked_for_with_the_class_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("target", "field", "value"),
+    [
+        ("tenant=acme", "tenant", "acme"),
+        ("prompt=fraud_review", "prompt_name", "fraud_review"),
+        ("provider=google", "provider", "google"),
+        ("model=gpt-4.1", "request_model", "gpt-4.1"),
+    ],
+)
+def test_an_incident_can_aim_at_a_tenant_a_template_a_provider_or_a_model(target, field, value):
+    found = events(f"error_burst:{target},start=-60,duration=700,rate=1,class=auth")
+    hit = [event for event in found if event.get("error", {}).get("http_status") == 401]
+    assert {event[field] for event in hit} == {value}
+    assert all(event in hit for event in found if event.get(field) == value and "fallback_from" not in event)
+
+
+@pytest.mark.parametrize(
     ("spec", "field"), [("by=calls", None), ("by=prompt", "input_tokens"), ("by=answer", "output_tokens")]
 )
 def test_a_cost_spike_multiplies_calls_prompts_or_answers(spec, field):
