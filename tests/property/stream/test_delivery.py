@@ -201,6 +201,18 @@ def test_any_batching_gives_the_same_partials(seed: int, sizes: list[int]) -> No
             if turn % 3 == 0:
                 world.save(partition, fold, risk=0.0)
         world.save(partition, fold, risk=0.0)
-    assert world.stores.windows == expected.windows
+    assert without_versions(world.stores.windows) == without_versions(expected.windows)
     assert world.stores.ledger == expected.ledger
-    assert world.stores.events == expected.events
+    assert known(world.stores.events) == known(expected.events)
+
+
+def without_versions(windows: dict[tuple[Any, ...], dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """A partial that no later event changed keeps the version of the checkpoint that took it."""
+    return {key: {**row, "version": None} for key, row in windows.items()}
+
+
+def known(events: dict[tuple[Any, ...], dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Whether an unknown value is a null or an absent column depends on the batch."""
+    return {
+        key: {name: value for name, value in row.items() if value is not None} for key, row in events.items()
+    }
