@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
+from itertools import pairwise
 from struct import Struct
 
 import lz4.frame
@@ -35,7 +36,7 @@ DECOMPRESS = {
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """The data cut at some places."""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 @pytest.mark.parametrize("encoding", COMPRESS)

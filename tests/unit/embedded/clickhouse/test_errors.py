@@ -4,55 +4,40 @@ import pytest
 
 from tokentide.embedded.clickhouse.errors import Code, ServerError, engine_error
 
+WRAPPED = (
+    "Code: 27. DB::Exception: Code: 27. DB::Exception: Cannot parse: (at row 1)\n: (in file/uri /dev/fd/65): "
+    "While executing X: While executing File: data for INSERT was parsed from file. (BAD) (version 26.9.2.1). (BAD)"
+)
+
 
 @pytest.mark.parametrize(
-    ("said", "code", "name", "message"),
+    ("said", "expected"),
     [
         (
-            "Code: 60. DB::Exception: Unknown table expression identifier 't'. In scope SELECT 1. (UNKNOWN_TABLE)",
-            60,
-            "UNKNOWN_TABLE",
-            "Unknown table expression identifier 't'. In scope SELECT 1",
+            "Code: 60. DB::Exception: Unknown table 't'. In scope SELECT 1. (UNKNOWN_TABLE)",
+            (60, "UNKNOWN_TABLE", "Unknown table 't'. In scope SELECT 1."),
         ),
         (
             "Code: 452. DB::Exception: Code: 452. DB::Exception: Too much. (LIMIT) (version 26.9.2.1). (LIMIT)",
-            452,
-            "LIMIT",
-            "Too much",
+            (452, "LIMIT", "Too much."),
         ),
-        (
-            "Code: 27. DB::Exception: Code: 27. DB::Exception: Cannot parse: (at row 1)\n: (in file/uri /dev/fd/65): "
-            "While executing X: While executing File: data for INSERT was parsed from file. (BAD) "
-            "(version 26.9.2.1). (BAD)",
-            27,
-            "BAD",
-            "Cannot parse: (at row 1)\n: While executing X",
-        ),
+        (WRAPPED, (27, "BAD", "Cannot parse: (at row 1)\n: While executing X.")),
         (
             "Code: 210. DB::NetException: Refused (host:1). (NETWORK_ERROR)",
-            210,
-            "NETWORK_ERROR",
-            "Refused (host:1)",
+            (210, "NETWORK_ERROR", "Refused (host:1)."),
         ),
         (
-            "Code: 47. DB::Exception: Missing 'x' in (SELECT (A)). (UNKNOWN_IDENTIFIER)",
-            47,
-            "UNKNOWN_IDENTIFIER",
-            "Missing 'x' in (SELECT (A))",
+            "Code: 47. DB::Exception: Missing 'x' in SELECT (A). (UNKNOWN_IDENTIFIER)",
+            (47, "UNKNOWN_IDENTIFIER", "Missing 'x' in SELECT (A)."),
         ),
-        (
-            "Code: 1. DB::Exception: A. (ONE) (version 26.9.2.1 (official build))",
-            1,
-            "ONE",
-            "A",
-        ),
-        ("something else", 1002, "UNKNOWN_EXCEPTION", "something else"),
-        ("", 1002, "UNKNOWN_EXCEPTION", "the engine gave no reason"),
+        ("Code: 1. DB::Exception: A. (ONE) (version 26.9.2.1 (official build))", (1, "ONE", "A.")),
+        ("something else", (1002, "UNKNOWN_EXCEPTION", "something else")),
+        ("", (1002, "UNKNOWN_EXCEPTION", "the engine gave no reason")),
     ],
 )
-def test_messages_of_the_engine(said, code, name, message):
+def test_messages_of_the_engine(said, expected):
     error = engine_error(said)
-    assert (error.code, error.name, error.message) == (code, name, message)
+    assert (error.code, error.name, error.message) == expected
 
 
 def test_the_text_is_that_of_a_server():

@@ -41,10 +41,8 @@ def test_the_place_for_a_file_in_a_query(text, verb, named, rewritten):
     assert (statement.verb, statement.named_format) == (verb, named)
     assert not statement.takes_data
     clause = b"\nINTO OUTFILE '/f' TRUNCATE FORMAT Native"
-    expected = statement.text if rewritten is None else rewritten.replace(b"|", clause)
-    assert statement.into_file("/f", "Native").replace(clause, b"") == expected.replace(clause, b"")
     if rewritten is not None:
-        assert statement.into_file("/f", "Native") == expected
+        assert statement.into_file("/f", "Native") == rewritten.replace(b"|", clause)
 
 
 @pytest.mark.parametrize(
