@@ -1,31 +1,34 @@
 """What one `emit` costs the application: microseconds in its thread, for an event of about 600 bytes.
 
-    python bench/sdk_emit.py                      # against an embedded broker, where it is installed
-    python bench/sdk_emit.py --broker HOST:PORT   # against any other; the topic is made by the broker or you
-    python bench/sdk_emit.py --broker memory      # without any
+    python -m bench.sdk_emit                      # against an embedded broker, where it is installed
+    python -m bench.sdk_emit --broker HOST:PORT   # against any other; the topic is made by the broker or you
+    python -m bench.sdk_emit --broker memory      # without any
 
-Three figures, each the median of several rounds with minimum and maximum: the CPU time of the caller's thread
-when it emits without pause, the wall time of the same (the sender's thread then competes for the interpreter), and
-the wall time of single calls at a steady pace. Before anything is timed, the same events are sent and read
-back: as many have to arrive as were sent, each once. The process's whole CPU per event is given as well, since
-what runs in the background is paid for, too.
+Before anything is timed, the same events are sent and read back: as many have to arrive as were sent, each
+once. Then, per event, as the median of several rounds with minimum and maximum:
+
+- CPU of the caller's thread, emitting without pause: what `emit` itself costs;
+- wall time of the same: the sender's thread competes for the interpreter, which at such a rate it rarely does;
+- CPU of the whole process until all is acknowledged: what runs in the background is paid for, too;
+- wall time of single calls at 500 a second, median of a round: caches are cold after each pause, so beside it
+  stands what `json.dumps` of the same event takes at that pace.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tokentide import MemoryTransport, Producer, ProducerOptions, __version__
+from bench.figures import Figure
+from bench.machine import describe
+from tokentide import MemoryTransport, Producer, ProducerOptions
 
 TOPIC = "llm.events"
 EVENT = {
@@ -84,33 +87,15 @@ def at_full_speed(producer: Producer, events: int) -> tuple[float, float, float]
     return tuple(seconds / events * 1e6 for seconds in (thread, wall, process))
 
 
-def at_a_pace(producer: Producer, events: int, per_s: float) -> list[float]:
-    """Wall time of each call, µs."""
+def at_a_pace(work: Callable[[dict], object], events: int, per_s: float) -> float:
+    """Median wall time of a call, µs."""
     took = []
     for _ in range(events):
         time.sleep(1 / per_s)
         began = time.perf_counter()
-        producer.emit(EVENT)
+        work(EVENT)
         took.append((time.perf_counter() - began) * 1e6)
-    return took
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), 1),
-        "min": round(min(values), 1),
-        "max": round(max(values), 1),
-    }
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        names = [
-            line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0].partition(":")[2].strip() if names else model
-    return f"{os.cpu_count()} × {model}, {platform.system()}, Python {platform.python_version()}"
+    return statistics.median(took)
 
 
 @contextmanager
@@ -128,40 +113,40 @@ def broker(chosen: str | None) -> Iterator[str]:
         yield server.bootstrap_servers
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="What one emit costs the application.")
-    parser.add_argument("--broker", help="HOST:PORT, or memory; an embedded one by default")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--events", type=int, default=10_000, help="per round")
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
-    with broker(chosen.broker) as address, tempfile.TemporaryDirectory() as folder:
-        check(address, Path(folder), 5000)
-        with new_producer(address, Path(folder)) as producer:
+def emit(*, runs: int = 7, events: int = 10_000, address: str | None = None) -> list[Figure]:
+    """Check, then measure."""
+    with broker(address) as where, tempfile.TemporaryDirectory() as folder:
+        check(where, Path(folder), 5000)
+        with new_producer(where, Path(folder)) as producer:
             at_full_speed(producer, 2000)  # warm
-            fast = [at_full_speed(producer, chosen.events) for _ in range(chosen.rounds)]
-            paced = sorted(at_a_pace(producer, 2000, 500))
-            sizes = len(producer._encoder.encode(EVENT).value)  # noqa: SLF001
+            fast = [at_full_speed(producer, events) for _ in range(runs)]
+            paced = [at_a_pace(producer.emit, 500, 500) for _ in range(runs)]
+            cold_json = [at_a_pace(json.dumps, 500, 500) for _ in range(runs)]
+            size = len(producer._encoder.encode(EVENT).value)  # noqa: SLF001
             stats = producer.stats()
     assert stats.dropped == {}, stats
-    report = {
-        "tokentide": __version__,
-        "machine": machine(),
-        "broker": "memory" if address == "memory" else "kafka protocol, same machine",
-        "event_bytes": sizes,
-        "rounds": chosen.rounds,
-        "events_per_round": chosen.events,
-        "emit_cpu_us": spread([thread for thread, _, _ in fast]),
-        "emit_wall_us_at_full_speed": spread([wall for _, wall, _ in fast]),
-        "process_cpu_us": spread([process for _, _, process in fast]),
-        "emit_wall_us_at_500_per_s": {**spread(paced), "p99": round(paced[int(len(paced) * 0.99)], 1)},
-        "checked": "5000 of 5000 events arrived, each once",
-    }
+    return [
+        Figure(f"emit, CPU of the caller ({size}-byte events)", "µs", [cpu for cpu, _, _ in fast]),
+        Figure("emit, wall, without pause", "µs", [wall for _, wall, _ in fast]),
+        Figure("emit, CPU of the process until acknowledged", "µs", [cpu for _, _, cpu in fast]),
+        Figure("emit, wall, 500 a second", "µs", paced),
+        Figure("json.dumps of the event, wall, 500 a second", "µs", cold_json),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.sdk_emit", description="What one emit costs.")
+    parser.add_argument("--broker", help="HOST:PORT, or memory; an embedded one by default")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--events", type=int, default=10_000, help="per run")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    figures = emit(runs=chosen.runs, events=chosen.events, address=chosen.broker)
     if chosen.json:
-        print(json.dumps(report))
+        print(json.dumps({"machine": describe(), "figures": [figure.record() for figure in figures]}))
     else:
-        for name, value in report.items():
-            print(f"{name:28} {value}")
+        print(f"machine: {describe()}")
+        print("\n".join(figure.line() for figure in figures))
     return 0
 
 
