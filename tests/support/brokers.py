@@ -195,7 +195,6 @@ class Broker:
                 "bootstrap_servers": self.bootstrap_servers,
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
-                "fetch_max_wait_ms": 100,
                 **options,
             },
         )

@@ -255,7 +255,6 @@ class TestAiokafka:
                 group_id=group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                fetch_max_wait_ms=100,
                 **SHORT_SESSION,
             ) as consumer:
                 while len(found) < count:

@@ -5,6 +5,7 @@ A test of a difference that fails after an update of the broker is good news: co
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import os
 import signal
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -164,6 +167,33 @@ class TestDifferencesToApacheKafka:
             consumer.seek(TopicPartition(topic, 0), 1000)
             assert consumer.poll(timeout_ms=500) == {}
             assert consumer.position(TopicPartition(topic, 0)) == 1000
+
+    def test_a_fetch_that_may_not_wait_finds_nothing_though_records_are_there(self, embedded_broker):
+        topic = embedded_broker.create_topic()
+        embedded_broker.produce(topic, [b"x"])
+
+        async def answers() -> list[int]:
+            client = AIOKafkaClient(bootstrap_servers=embedded_broker.bootstrap_servers)
+            await client.bootstrap()
+            try:
+                node = next(iter(client.cluster.brokers())).nodeId
+                requests = [
+                    FetchRequest(wait_ms, 1, 10_000, 0, [(topic, [(0, 0, 10_000)])]) for wait_ms in (0, 5000)
+                ]
+                return [len((await client.send(node, request)).topics) for request in requests]
+            finally:
+                await client.close()
+
+        assert asyncio.run(answers()) == [0, 1]
+
+    def test_a_group_is_joined_after_half_of_the_session_time_out(self, embedded_broker):
+        topic = embedded_broker.create_topic()
+        options = {"session_timeout_ms": 4000, "heartbeat_interval_ms": 500}
+        with embedded_broker.consumer(topic, group_id=embedded_broker.unique(), **options) as consumer:
+            begin = time.monotonic()
+            while not consumer.assignment():
+                consumer.poll(timeout_ms=100)
+            assert time.monotonic() - begin > 1.5  # a lower bound: Apache Kafka's is some milliseconds
 
     def test_settings_of_topics_are_accepted_and_forgotten(self, embedded_broker):
         topic = embedded_broker.create_topic(configs={"max.message.bytes": "1000", "retention.ms": "1"})

@@ -139,7 +139,7 @@ class TestStart:
             "TOKENTIDE_CLICKHOUSE_URL": state.clickhouse_url,
             "TOKENTIDE_TOPICS_PREFIX": "mine.",
             "TOKENTIDE_LOG_LEVEL": "debug",
-            "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
+            "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "1000",
             "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
             "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "1",
         }
