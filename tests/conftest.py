@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,11 @@ def public_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no public traces at {folder.name}/: set TOKENTIDE_PUBLIC_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_as_before() -> Iterator[None]:
+    """The command line quietens the Kafka client for its process; in tests that is everybody's."""
+    level = logging.getLogger("kafka").level
+    yield
+    logging.getLogger("kafka").setLevel(level)
