@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import BinaryIO, Protocol
 
-from tokentide.producers.compact_json import encode_json
+from tokentide.producers.compact_json import encode_event
 
 Event = Mapping[str, object]
 
@@ -65,7 +65,7 @@ class MemorySink:
 
     def send(self, event: Event | bytes, event_id: str | None = None) -> None:  # noqa: ARG002 - one place only
         """Keep one event."""
-        self.lines.append(event if isinstance(event, bytes) else encode_json(event))
+        self.lines.append(event if isinstance(event, bytes) else encode_event(event))
         self.is_flushed = False
 
     def send_alone(self, value: bytes) -> None:
@@ -100,7 +100,7 @@ class NdjsonSink:
 
     def send(self, event: Event | bytes, event_id: str | None = None) -> None:  # noqa: ARG002 - a line has no place to choose
         """Write one line."""
-        self.send_alone(event if isinstance(event, bytes) else encode_json(event))
+        self.send_alone(event if isinstance(event, bytes) else encode_event(event))
 
     def send_alone(self, value: bytes) -> None:
         """Write one line, whatever it is."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from tokentide.producers.compact_json import encode_json
+from tokentide.producers.compact_json import encode_event
 from tokentide.producers.event_sink import Event
 from tokentide.producers.kafka_transport import Payload, load_client
 from tokentide.producers.packing import pack
@@ -117,7 +117,7 @@ class KafkaSink:
         if isinstance(event, bytes):
             line, place = event, event_id.encode() if event_id is not None else event
         else:
-            line, place = encode_json(event), str(event.get("event_id", "")).encode()
+            line, place = encode_event(event), str(event.get("event_id", "")).encode()
         index = zlib.crc32(place) % len(self._packs)
         waiting = self._packs[index]
         if waiting.events and waiting.size_bytes + len(line) > self._pack_bytes:

@@ -85,6 +85,8 @@ def _ordinal_in(columns: Mapping[str, Getter], _numbers: Mapping[str, int]) -> G
         group = group_of(row)
         if group is None:
             return None
+        if not isinstance(group, str | int | float):
+            raise BadValueError(f"is {kind_of(group)}; must be a text or a number")
         counts[group] = ordinal = counts.get(group, 0) + 1
         return ordinal
 

@@ -9,7 +9,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from tokentide.producers.compact_json import encode_json
+from tokentide.producers.compact_json import encode_event
 from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.lines import Input
@@ -135,7 +135,7 @@ def replay(
 
 def _send(mapped: MappedRow, sink: EventSink, report: ReplayReport) -> int:
     """Hand over one event and return its size in bytes."""
-    line = encode_json(mapped.event)
+    line = encode_event(mapped.event)
     sink.send(line, str(mapped.event["event_id"]))
     report.rows += 1
     report.sent += 1

@@ -123,7 +123,7 @@ def _text(column: Column) -> Converter:
                 raise BadValueError(f"is {kind_of(value)}; must be one of {', '.join(choices)}")
         elif not shortest <= len(value) <= longest:
             raise BadValueError(f"is {kind_of(value)}; must be {shortest} … {longest} characters")
-        return value
+        return _whole(value)
 
     return text
 
@@ -157,14 +157,23 @@ def _texts(longest: int) -> Converter:
             raise BadValueError(f"is {kind_of(value)}; must be a list of texts")
         if len(items) > MAX_LIST or any(len(item) > longest for item in items):
             raise BadValueError(f"must be at most {MAX_LIST} texts of {longest} characters")
-        return items or None
+        return [_whole(item) for item in items] or None
 
     return texts
 
 
+def _whole(text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadValueError("holds half a character (a lone surrogate)") from None
+    return text
+
+
 def _content(value: object) -> object:
     if isinstance(value, str):
-        return value
+        return _whole(value)
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
     raise BadValueError(f"is {kind_of(value)}; must be text or a list of messages")

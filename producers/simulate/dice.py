@@ -42,17 +42,19 @@ class Choice(Generic[T]):
 class Dice:
     """The random numbers of one call after the other."""
 
-    __slots__ = ("_random", "bits", "roll")
+    __slots__ = ("_seed", "bits", "roll")
 
     def __init__(self) -> None:
-        self._random = Random()  # noqa: S311 - traffic is not a secret
-        self.roll = self._random.random
+        source = Random()  # noqa: S311 - traffic is not a secret
+        # What `Random.seed` does with a whole number, without its look at other kinds of seeds.
+        self._seed = super(Random, source).seed
+        self.roll = source.random
         """A number in [0, 1)."""
-        self.bits = self._random.getrandbits
+        self.bits = source.getrandbits
 
     def restart(self, seed: int, stream: int, number: int) -> None:
         """Begin the numbers of the `number`-th call of a stream (all below 2⁶⁴)."""
-        self._random.seed(seed << 128 | stream << 64 | number)
+        self._seed(seed << 128 | stream << 64 | number)
 
     def chance(self, probability: float) -> bool:
         """True with that probability."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tokentide.producers.compact_json import encode_json
+from tokentide.producers.compact_json import encode_event
 from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.pace import Clock, Pacer, SystemClock
@@ -142,7 +142,7 @@ def _send(simulated: SimulatedItem, sink: EventSink, report: SimulationReport) -
         report.malformed += 1
         sink.send_alone(line)
     else:
-        line = encode_json(item)
+        line = encode_event(item)
         sink.send(line, _id_of(item))
     report.sent += 1
     report.first_us = simulated.finish_us if report.first_us is None else report.first_us

@@ -8,6 +8,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokentide.producers.compact_json import encode_event
 from tokentide.producers.json_input import parse_json
 from tokentide.producers.replay.compiling import BadRow, MappedRow, RowSettings
 from tokentide.producers.replay.load import load_mapping, parse_mapping
@@ -36,7 +37,21 @@ cells = (
     | st.floats(0, 1)
     | st.text(max_size=220)
     | st.sampled_from(
-        ["ok", "error", "timeout", "inclusive", "exact", "1.5", "007", "1e3", "true", "NaN", "-0", "1_0"]
+        [
+            "ok",
+            "error",
+            "timeout",
+            "inclusive",
+            "exact",
+            "1.5",
+            "007",
+            "1e3",
+            "true",
+            "NaN",
+            "\ud800",
+            "-0",
+            "1_0",
+        ]
     )
     | st.lists(st.text(max_size=5), max_size=20)
     | st.lists(st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), max_size=3)
@@ -56,6 +71,7 @@ def test_what_is_mapped_is_valid_and_what_is_not_is_bad(trace):
     for row in found:
         assert isinstance(row, MappedRow | BadRow)
         if isinstance(row, MappedRow):
+            assert json.loads(encode_event(row.event)) == row.event
             event = CallEvent.model_validate(row.event)
             assert event.timestamp == row.timestamp_us
 

@@ -256,6 +256,13 @@ def test_functions_refuse_what_is_no_list():
     assert row.reason == "is text of 3 characters; must be a list"
 
 
+def test_a_group_must_be_a_plain_value():
+    mapping = JSON + 'turn = { function = "ordinal_in", group = "c" }\n'
+    first, second = rows(mapping, '{"t":1700000000,"c":[1]}\n{"t":1700000000}\n')
+    assert first.reason == "is a list of 1; must be a text or a number"
+    assert "turn" not in second.event
+
+
 def test_rows_can_be_skipped():
     mapping = 'skip = [{ column = "c", is = "warmup" }]\n' + CSV
     found = rows(mapping, "t,c\n1700000000,warmup\n1700000000,x\n")

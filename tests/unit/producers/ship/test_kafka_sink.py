@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from tokentide.producers.bulk import KafkaSink, NdjsonSink, open_kafka_sink
+from tokentide.producers.compact_json import encode_event
 from tokentide.producers.kafka_transport import load_client
 from tokentide.producers.packing import Packed, unpack
 from tokentide.producers.traffic_errors import ConnectError, DeliveryError
@@ -232,6 +233,14 @@ def test_lines_go_to_a_stream_as_they_are():
     sink.send(b'{"a": 1.50}')
     sink.send_alone(b"\xff")
     sink.close()
-    assert stream.getvalue() == b'{"event_id":"\\u00e9"}\n{"a": 1.50}\n\xff\n'
+    assert stream.getvalue() == '{"event_id":"é"}\n{"a": 1.50}\n'.encode() + b"\xff\n"
     assert sink.acknowledged == 3
     assert not stream.closed
+
+
+def test_events_are_written_as_json_reads_them_half_characters_too():
+    event = {"a": "é\u2028", "b": [1.5, None, True, 10**20], "c": {"d": 1e-7, "e": "\n"}}
+    assert json.loads(encode_event(event)) == event
+    assert b"\n" not in encode_event(event)
+    broken = {"a": "\ud800"}
+    assert encode_event(broken) == b'{"a":"\\ud800"}'
