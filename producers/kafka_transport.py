@@ -8,6 +8,7 @@ What of kafka-python it works around (3.0.12, read and tried):
 - It registers an exit handler that would close it before the last events are sent; ours does that.
 - Its default partitioner spreads single records at random, which makes batches of one; the sticky one
   fills a batch first.
+- When its constructor fails it leaves sockets open.
 - `close` gives up when its flush times out, and leaves its thread running.
 - An idempotent client is dead after any error that is not worth a retry (a record that is too large,
   a missing permission): all that was on its way fails with that one error, and all that is sent later.
@@ -219,14 +220,24 @@ class KafkaTransport:
     def _new_client(self) -> KafkaClient:
         load_client()
         from kafka import KafkaProducer  # noqa: PLC0415 - see load_client
+        from kafka.net.compat import KafkaNetClient  # noqa: PLC0415
         from kafka.partitioner import StickyPartitioner  # noqa: PLC0415
 
         arguments = dict(self._arguments())
         if not self._logs:
             quiet([CONNECT_THREAD, "tokentide-sender", f"{arguments['client_id']}-network-thread"])
         arguments["request_timeout_ms"] = _ms(min(REQUEST_TIMEOUT_S, self._delivery_timeout_s / 2))
-        client: KafkaClient = KafkaProducer(
+        networks: list[Any] = []
+
+        def new_network(**configs: object) -> Any:
+            networks.append(KafkaNetClient(**configs))
+            return networks[-1]
+
+        client: KafkaClient = _or_closed(
+            networks,
+            KafkaProducer,
             **arguments,
+            kafka_client=new_network,
             value_serializer=_serializer(),
             acks="all",
             enable_idempotence=True,
@@ -263,6 +274,21 @@ def load_client() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 importlib.import_module("kafka")
+
+
+def _or_closed(networks: list[Any], make: Callable[..., KafkaClient], **arguments: object) -> KafkaClient:
+    """Make a client, or close the network part that it leaves open when it fails.
+
+    That part is a cycle of objects with three open files. While a broker is away for a night these would
+    become so many that the application has none left for itself.
+    """
+    try:
+        return make(**arguments)
+    except BaseException:
+        for network in networks:
+            with suppress(Exception):
+                network.close()
+        raise
 
 
 class TopicMissingError(Exception):
@@ -304,7 +330,8 @@ def result_of(error: BaseException) -> Result:
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
-    "KafkaTimeoutError": "is a broker running at the address of bootstrap_servers?",
+    # A broker that refuses a password just hangs up, and the client then tries until its time is over.
+    "KafkaTimeoutError": "is a broker running at bootstrap_servers, and do encryption and login fit?",
     "TopicMissingError": "the broker answers, but the topic is not there: create it with `tokentide init`",
     "UnknownTopicOrPartitionError": "the topic does not exist: create it with `tokentide init`",
     "TopicAuthorizationFailedError": "the user may not write to the topic",

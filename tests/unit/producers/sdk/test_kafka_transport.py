@@ -15,6 +15,7 @@ from tokentide.producers.kafka_transport import (
     KafkaTransport,
     Payload,
     _codec,
+    _or_closed,
     load_client,
     result_of,
 )
@@ -132,7 +133,7 @@ def test_after_a_failure_it_waits_longer_each_time_up_to_a_bound(transport, clie
     assert pauses[:5] == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert set(pauses[5:]) == {15.0}
     assert transport.problem == (
-        "KafkaTimeoutError: is a broker running at the address of bootstrap_servers?"
+        "KafkaTimeoutError: is a broker running at bootstrap_servers, and do encryption and login fit?"
     )
     monkeypatch.setattr(transport, "_new_client", lambda: client)
     clock.advance(15)
@@ -201,6 +202,22 @@ def test_a_forked_child_does_not_touch_the_parent_s_client(transport, client):
     assert client.closed_after == []
     assert client._closed is True
     assert connected(transport)
+
+
+def test_what_a_failed_client_leaves_open_is_closed():
+    """Or a night without a broker would use up the application's files."""
+    closed: list[str] = []
+
+    class Network:
+        def close(self) -> None:
+            closed.append("network")
+
+    def fail(**_: object) -> FakeClient:
+        raise errors.KafkaTimeoutError
+
+    with pytest.raises(errors.KafkaTimeoutError):
+        _or_closed([Network()], fail)
+    assert closed == ["network"]
 
 
 @pytest.mark.parametrize(
