@@ -45,6 +45,10 @@ MEANINGS: Final = {
 }
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, where a command has to end its children in order before it ends."""
+
+
 class CliError(Exception):
     """Ends the command: `error: message`, then the hint, and the exit code of its class.
 

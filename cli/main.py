@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 # Nothing here loads pydantic or a client library: `tokentide --help` answers at once.
 from tokentide.cli.arguments import PROGRAM, Parser, command_parser, top_parser
-from tokentide.cli.exits import CliError, ExitCode
+from tokentide.cli.exits import CliError, ExitCode, TerminatedError
 from tokentide.cli.registry import COMMANDS
 from tokentide.cli.terminal import say, toned
 from tokentide.errors import SettingsError
@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CliError as error:
         _report(error.message, error.hint)
         return error.exit_code
+    except TerminatedError:
+        return ExitCode.TERMINATED
     except KeyboardInterrupt:
         say("")
         return ExitCode.INTERRUPTED

@@ -19,7 +19,7 @@ from tokentide.cli.commands.query import TABLE_FORMAT
 from tokentide.cli.commands.simulate import seconds_of
 from tokentide.cli.demo.board import Board, read_board
 from tokentide.cli.demo.view import incident_line, live_view, plain_line
-from tokentide.cli.exits import ExitCode, UsageError
+from tokentide.cli.exits import ExitCode, TerminatedError, UsageError
 from tokentide.cli.extras import require_extra
 from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer
 from tokentide.cli.lag import wait_until_stored
@@ -105,12 +105,15 @@ def _run(args: argparse.Namespace, data_dir: Path, history_s: float) -> int:
     )
     say(toned("starting Tokentide on this machine", "bold", sys.stderr))
     supervisor = Supervisor(options, on_progress=one_machine.say_progress)
-    with _sigterm_as_ctrl_c(), one_machine.engine_errors():
+    with _signals_as_errors(), one_machine.engine_errors():
         try:
             state = supervisor.start()
             here = one_machine.at_addresses(settings, state.addresses)
             traffic = Traffic(here, history_s=history_s, live_s=args.seconds, seed=args.seed)
-            is_good = _show(traffic, supervisor)
+            try:
+                is_good = _show(traffic, supervisor)
+            finally:
+                traffic.stop()
         finally:
             supervisor.stop()
     _say_how_to_go_on(args)
@@ -118,17 +121,18 @@ def _run(args: argparse.Namespace, data_dir: Path, history_s: float) -> int:
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """So that SIGTERM, too, ends the children in order."""
+def _signals_as_errors() -> Iterator[None]:
+    """So that signals end the children in order; also where a shell has told us to ignore Ctrl-C."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _show(traffic: Traffic, supervisor: Supervisor) -> bool:

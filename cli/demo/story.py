@@ -10,6 +10,7 @@ from typing import Final
 from tokentide.cli.exits import CliError
 from tokentide.cli.sending import opened_sink
 from tokentide.config import Settings
+from tokentide.producers.bulk import Event, EventSink
 from tokentide.producers.progress import Progress
 from tokentide.producers.simulate.incidents import Incident, Target
 from tokentide.producers.simulate.run import RunOptions, run_simulation
@@ -18,6 +19,7 @@ RATE_PER_SECOND: Final = 10.0
 """Half an hour of history is about 25,000 events: seconds of work, and a past for the rules that compare with it."""
 FAILING_SERVICE: Final = "checkout"
 DEAR_SERVICE: Final = "support-chat"
+_STOP_WITHIN_S: Final = 10.0
 
 
 def incidents(live_s: float) -> tuple[Incident, ...]:
@@ -58,6 +60,7 @@ class Traffic:
     sent: int = 0
     error: CliError | None = None
     _thread: threading.Thread = field(init=False)
+    _is_stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="demo-traffic", daemon=True)
@@ -66,23 +69,76 @@ class Traffic:
         """Begin; returns at once."""
         self._thread.start()
 
+    def stop(self) -> None:
+        """End before the end of the story, and let go of the broker; returns when that is done."""
+        self._is_stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_WITHIN_S)
+
     @property
     def is_done(self) -> bool:
         """All was sent, or it failed (`error`)."""
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        common = RunOptions(seed=self.seed, rate_per_second=RATE_PER_SECOND)
         try:
-            common = RunOptions(seed=self.seed, rate_per_second=RATE_PER_SECOND)
             self._send(replace(common, history_s=self.history_s, is_live=False))
-            self.phase = "sending live traffic with two incidents"
-            self._send(replace(common, live_s=self.live_s, incidents=incidents(self.live_s)))
+            if not self._is_stopped.is_set():
+                self.phase = "sending live traffic with two incidents"
+                self._send(replace(common, live_s=self.live_s, incidents=incidents(self.live_s)))
         except CliError as error:
             self.error = error
 
     def _send(self, options: RunOptions) -> None:
         with opened_sink(self.settings, to_stdout=False) as sink:
-            report = run_simulation(
-                options, sink, progress=Progress("demo", stream=io.StringIO(), style="quiet")
-            )
+            progress = Progress("demo", stream=io.StringIO(), style="quiet")
+            report = run_simulation(options, StoppableSink(sink, self._is_stopped), progress=progress)
         self.sent += report.acknowledged
+
+
+class StoppableSink:
+    """A sink that ends the sending as Ctrl-C would, which a thread beside the main one never sees."""
+
+    def __init__(self, sink: EventSink, is_stopped: threading.Event) -> None:
+        self._sink = sink
+        self._is_stopped = is_stopped
+
+    @property
+    def acknowledged(self) -> int:
+        """Events that are stored for certain."""
+        return self._sink.acknowledged
+
+    def send(self, event: Event | bytes, event_id: str | None = None) -> None:
+        """Take one event.
+
+        Raises:
+            KeyboardInterrupt: the sending was stopped.
+        """
+        self._look()
+        self._sink.send(event, event_id)
+
+    def send_alone(self, value: bytes) -> None:
+        """Take bytes as a record of their own.
+
+        Raises:
+            KeyboardInterrupt: the sending was stopped.
+        """
+        self._look()
+        self._sink.send_alone(value)
+
+    def push(self) -> None:
+        """Send what is held back for packing."""
+        self._sink.push()
+
+    def flush(self) -> None:
+        """Wait for every acknowledgement."""
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Flush and release."""
+        self._sink.close()
+
+    def _look(self) -> None:
+        if self._is_stopped.is_set():
+            raise KeyboardInterrupt

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+Begin = Callable[..., subprocess.Popen[str]]
+"""Starts a command that goes on."""
 COMMAND = (sys.executable, "-m", "tokentide.cli.main")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from commands_support import Machine, start
+from commands_support import Begin, Machine, start
 
 from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
     _apache_kafka_server,
@@ -50,3 +52,20 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def service() -> str:
     """A name that no other test uses."""
     return f"service-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Start commands that go on; what is left of them at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str | Path) -> subprocess.Popen[str]:
+        started.append(start(*arguments, log=tmp_path / "log"))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()

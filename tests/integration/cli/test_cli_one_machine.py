@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from commands_support import Machine, is_alive, start, tokentide
+from commands_support import Begin, Machine, is_alive, tokentide
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(300)]
 
 DAY = "2024-05-01"
+FREE_PORTS = ("--kafka-port", "0", "--clickhouse-port", "0")
 
 
 def events(service: str, count: int) -> str:
@@ -189,79 +190,60 @@ def test_a_port_in_use_is_named_with_the_way_out(machine: Machine, tmp_path: Pat
 
 
 def test_a_data_directory_in_use_is_named(machine: Machine) -> None:
-    options = ["--kafka-port", "0", "--clickhouse-port", "0", "--workers", "0"]
-    done = tokentide("up", *options, "--data-dir", machine.state["data_dir"])
+    done = tokentide("up", *FREE_PORTS, "--workers", "0", "--data-dir", machine.state["data_dir"])
     assert done.returncode == 4
     assert machine.state["data_dir"] in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_all_processes_in_order(number: signal.Signals, tmp_path: Path) -> None:
-    options = ["--kafka-port", "0", "--clickhouse-port", "0", "--workers", "0", "--json"]
-    up = start("up", "--data-dir", tmp_path / "data", *options, log=tmp_path / "log")
+def test_a_signal_ends_all_processes_in_order(number: signal.Signals, begin: Begin, tmp_path: Path) -> None:
+    up = begin("up", "--data-dir", tmp_path / "data", *FREE_PORTS, "--workers", "0", "--json")
     assert up.stdout is not None
-    with up.stdout:
-        state = json.loads(up.stdout.readline())
-        up.send_signal(number)
-        assert up.wait(60) == 0
-        assert up.stdout.read() == ""
+    state = json.loads(up.stdout.readline())
+    up.send_signal(number)
+    assert up.wait(60) == 0
+    assert up.stdout.read() == ""
     assert not is_alive(state["broker"]["pid"])
     assert not is_alive(state["clickhouse"]["pid"])
     assert not (tmp_path / "data" / "run.json").exists()
 
 
-def test_data_of_clickhouse_outlives_the_run(tmp_path: Path, service: str) -> None:
-    options = ["--kafka-port", "0", "--clickhouse-port", "0", "--json", "--data-dir", str(tmp_path / "data")]
+def test_data_of_clickhouse_outlives_the_run(begin: Begin, tmp_path: Path, service: str) -> None:
     for count, workers in (("0", "1"), ("7", "0")):
-        up = start("up", *options, "--workers", workers, log=tmp_path / "log")
+        up = begin("up", "--data-dir", tmp_path / "data", *FREE_PORTS, "--workers", workers, "--json")
         assert up.stdout is not None
-        with up.stdout:
-            machine = Machine(json.loads(up.stdout.readline()), tmp_path / "log")
-            stored = machine.query("SELECT count() FROM events WHERE service = {s:String}", s=service)
-            if count == "0":
-                machine("ship", "-", stdin=events(service, 7))
-                machine.wait()
-            up.send_signal(signal.SIGTERM)
-            assert up.wait(60) == 0
+        machine = Machine(json.loads(up.stdout.readline()), tmp_path / "log")
+        stored = machine.query("SELECT count() FROM events WHERE service = {s:String}", s=service)
         assert stored == [[count]]
+        if count == "0":
+            machine("ship", "-", stdin=events(service, 7))
+            machine.wait()
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(60) == 0
 
 
-def test_settings_of_another_kafka_do_not_reach_the_engines_here(tmp_path: Path) -> None:
-    """A file with a login for production, and a setting that is meant for workers."""
+def test_settings_of_another_kafka_do_not_reach_the_engines_here(begin: Begin, tmp_path: Path) -> None:
+    """A file with a login for production, and settings that are meant for workers; the secrets are found nowhere."""
     (tmp_path / "tokentide.toml").write_text(
         '[kafka]\nbootstrap_servers = ["production:9093"]\nsecurity_protocol = "SASL_SSL"\n'
         'sasl_username = "ann"\nsasl_password = "c4nary"\n[windows]\ndimensions = ["service"]\n'
         '[content]\nhash_key = "c4nary-c4nary-c4nary"\n',
         encoding="utf-8",
     )
-    log = tmp_path / "log"
-    options = ["--kafka-port", "0", "--clickhouse-port", "0", "--json", "--data-dir", str(tmp_path / "data")]
-    up = start("up", *options, "--config", str(tmp_path / "tokentide.toml"), log=log)
+    data = tmp_path / "data"
+    up = begin("up", "--data-dir", data, *FREE_PORTS, "--json", "--config", tmp_path / "tokentide.toml")
     assert up.stdout is not None
-    with up.stdout:
-        line = up.stdout.readline()
-        machine = Machine(json.loads(line), log)
-        machine("ship", "-", stdin=events("only-service", 2) + "refused\n")
-        machine.wait()
-        said = [
-            machine(*command).stdout
-            for command in (
-                ["doctor", "--json"],
-                ["tail", "rejects", "--from-beginning", "--no-follow", "--json"],
-            )
-        ]
-        workers = [worker["pid"] for worker in machine.state["workers"]]
-        said += [Path(f"/proc/{pid}/cmdline").read_text() for pid in workers]
-        said += [(tmp_path / "data" / "run.json").read_text()]
-        assert machine.query("SELECT DISTINCT service, provider FROM windows") == [["only-service", ""]]
-        up.send_signal(signal.SIGTERM)
-        assert up.wait(60) == 0
-    written = [
-        line,
-        *said,
-        log.read_text(),
-        *(file.read_text() for file in (tmp_path / "data" / "logs").iterdir()),
-    ]
+    line = up.stdout.readline()
+    machine = Machine(json.loads(line), tmp_path / "log")
+    machine("ship", "-", stdin=events("only-service", 2) + "refused\n")
+    machine.wait()
+    assert machine.query("SELECT DISTINCT service, provider FROM windows") == [["only-service", ""]]
+    commands = (["doctor", "--json"], ["tail", "rejects", "--from-beginning", "--no-follow", "--json"])
+    written = [line, *(machine(*command).stdout for command in commands)]
+    written += [Path(f"/proc/{worker['pid']}/cmdline").read_text() for worker in machine.state["workers"]]
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(60) == 0
+    written += [file.read_text() for file in (tmp_path / "log", *(data / "logs").iterdir())]
     assert not any("c4nary" in text for text in written)
 
 
@@ -282,3 +264,18 @@ def test_the_demo_runs_to_its_end_without_a_terminal_and_leaves_nothing(tmp_path
     assert "tokentide up" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_demo_that_is_ended_leaves_neither_processes_nor_files(
+    number: signal.Signals, code: int, begin: Begin, tmp_path: Path
+) -> None:
+    demo = begin("demo", "--data-dir", tmp_path / "kept", "--history", "1m")
+    assert demo.stdout is not None
+    assert demo.stdout.readline().startswith("sending")
+    state = json.loads((tmp_path / "kept" / "run.json").read_text())
+    demo.send_signal(number)
+    assert demo.wait(60) == code
+    pids = [state["broker"]["pid"], state["clickhouse"]["pid"], state["workers"][0]["pid"]]
+    assert not any(map(is_alive, pids))
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
 
 from tokentide.cli.demo import board as board_module
+from tokentide.cli.demo import story
 from tokentide.cli.demo.board import Board, IncidentRow, ServiceRow, read_board
-from tokentide.cli.demo.story import incidents
+from tokentide.cli.demo.story import StoppableSink, incidents
 from tokentide.cli.demo.view import clock, duration, incident_line, live_view, percent, plain_line, usd
+from tokentide.config import load_settings
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
 
 INCIDENT = IncidentRow("ab" * 16, "open", "critical", "error_rate", "2024-05-01", "42 % of calls fail")
@@ -136,3 +140,65 @@ def test_both_incidents_begin_and_last_to_the_end(live_s: float) -> None:
 )
 def test_numbers_are_written_for_people(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+class ListSink:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.lines: list[object] = []
+        self.calls: list[str] = []
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.lines)
+
+    def send(self, event: object, event_id: str | None = None) -> None:
+        self.lines.append((event, event_id))
+
+    def send_alone(self, value: bytes) -> None:
+        self.lines.append(value)
+
+    def push(self) -> None:
+        self.calls.append("push")
+
+    def flush(self) -> None:
+        self.calls.append("flush")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_a_sink_passes_everything_on_until_it_is_stopped() -> None:
+    inner, is_stopped = ListSink(), threading.Event()
+    sink = StoppableSink(inner, is_stopped)
+    sink.send({"a": 1}, "id")
+    sink.send_alone(b"x")
+    for call in (sink.push, sink.flush, sink.close):
+        call()
+    assert (inner.lines, inner.calls) == ([({"a": 1}, "id"), b"x"], ["push", "flush", "close"])
+    is_stopped.set()
+    with pytest.raises(KeyboardInterrupt):
+        sink.send({})
+    with pytest.raises(KeyboardInterrupt):
+        sink.send_alone(b"")
+    assert sink.acknowledged == 2
+
+
+def test_traffic_that_is_stopped_ends_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    sinks: list[ListSink] = []
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[ListSink]:
+        sinks.append(ListSink())
+        yield sinks[-1]
+
+    monkeypatch.setattr(story, "opened_sink", opened)
+    traffic = story.Traffic(load_settings(environ={}), history_s=1e9, live_s=60, seed=1)
+    traffic.start()
+    while not (sinks and sinks[0].lines):
+        assert not traffic.is_done
+    traffic.stop()
+    assert traffic.is_done
+    assert len(sinks) == 1, "it did not go on with the live part"
+    assert sinks[0].calls == ["flush"]

@@ -12,7 +12,7 @@ import pytest
 from tokentide import __version__
 from tokentide.cli import main as entry
 from tokentide.cli.arguments import command_parser
-from tokentide.cli.exits import MEANINGS, CliError, ExitCode, NotReadyError, UnreachableError
+from tokentide.cli.exits import MEANINGS, CliError, ExitCode, NotReadyError, TerminatedError, UnreachableError
 from tokentide.cli.main import main
 from tokentide.cli.registry import COMMANDS, Command
 
@@ -92,6 +92,7 @@ def test_a_flag_is_named_as_it_was_written(capsys: Capture) -> None:
         (UnreachableError("m", hint="h"), 3),
         (NotReadyError("m", hint="h"), 4),
         (KeyboardInterrupt(), 130),
+        (TerminatedError(), 143),
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(
