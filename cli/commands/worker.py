@@ -11,8 +11,10 @@ from tokentide.cli.registry import Example
 DESCRIPTION = """Run one stream worker: it reads events, counts tokens, prices calls, folds them into windows, writes to
 ClickHouse, and opens incidents. More workers share the partitions of the topic; each uses about one processor.
 
-It ends by itself when it cannot go on safely (another exit code than 0, and one log line that says why):
-let whatever runs it start it again. SIGTERM and Ctrl-C finish the current checkpoint first."""
+It ends by itself when it cannot go on safely, with one log line that says what to do: let whatever runs it start it
+again, which is always safe. SIGTERM and Ctrl-C finish the current checkpoint first.
+Exit codes of its own: 20 Kafka cannot be used; 21 ClickHouse refuses rows for good; 22 the consumer was moved behind
+its back; 23 it was behind and nothing moved."""
 EXAMPLES = (
     Example("tokentide worker", "With the settings of the environment and ./tokentide.toml."),
     Example("tokentide worker --set worker.stages=ingest", "Without detection, which another worker does."),

@@ -9,6 +9,8 @@ from typing import Final
 from tokentide.cli.clickhouse_http import ClickHouseHttp, server_version
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.exits import CliError, RefusedError
+from tokentide.cli.extras import missing_modules
+from tokentide.cli.sql_client import sql_client
 from tokentide.config import Settings
 
 OLDEST_TRIED: Final = (26, 0)
@@ -33,6 +35,7 @@ def clickhouse_checks(settings: Settings) -> Iterator[Finding]:
         yield report.fail("server", error.message, error.hint or "Check clickhouse.url.")
         return
     yield from report.guarded("tables", lambda: _tables(report, clickhouse, database))
+    yield from report.guarded("migrations", lambda: _migrations(report, settings))
     yield from report.guarded("rights", lambda: _rights(report, clickhouse, database))
     yield from report.guarded("clock", lambda: _clock(report, clickhouse))
     yield from report.guarded("disks", lambda: _disks(report, clickhouse))
@@ -70,6 +73,28 @@ def _tables(report: Reporter, clickhouse: ClickHouseHttp, database: str) -> Iter
         yield report.fail("tables", f"missing in {database}: {', '.join(missing)}", "tokentide init")
         return
     yield report.ok("tables", f"{len(there)} tables and views in {database}")
+
+
+def _migrations(report: Reporter, settings: Settings) -> Iterator[Finding]:
+    """Whether the database has the schema of this release."""
+    if missing_modules("stream"):
+        yield report.skip("migrations", "compared only where the extra [stream] is installed")
+        return
+    from tokentide.sql.errors import SqlError  # noqa: PLC0415 - after the check for the extra
+    from tokentide.sql.migrate import pending  # noqa: PLC0415 - after the check for the extra
+
+    try:
+        with sql_client(settings.clickhouse, purpose="`tokentide doctor`") as client:
+            waiting = pending(client, settings.clickhouse.url.database)
+    except SqlError as error:
+        yield report.fail(
+            "migrations", str(error), "Run the release of Tokentide that the database belongs to."
+        )
+        return
+    if waiting:
+        yield report.warn("migrations", f"to be applied: {', '.join(waiting)}", "tokentide init")
+    else:
+        yield report.ok("migrations", "the schema is the one of this release")
 
 
 def _rights(report: Reporter, clickhouse: ClickHouseHttp, database: str) -> Iterator[Finding]:

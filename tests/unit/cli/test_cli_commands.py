@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from tokentide.cli.commands import audit as audit_command
 from tokentide.cli.commands import init as init_command
 from tokentide.cli.commands import tail as tail_command
 from tokentide.cli.commands import wait as wait_command
+from tokentide.cli.commands import worker as worker_command
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.log_check import log_states
 from tokentide.cli.main import main
@@ -325,3 +327,9 @@ def test_a_worker_without_its_extra_says_what_to_install(
         "error: `tokentide worker` needs the extra [stream], which is not installed (missing: faust, pyarrow)\n"
         "  pip install 'tokentide[stream]'\n"
     )
+
+
+def test_the_workers_own_exit_codes_are_those_of_the_help() -> None:
+    exits = pytest.importorskip("tokentide.stream.exits", reason="needs the extra [stream]")
+    own = {code.value for code in exits.Exit} - {code.value for code in ExitCode}
+    assert own == {int(number) for number in re.findall(r"\b2\d\b", worker_command.DESCRIPTION)}

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,7 @@ from tokentide.cli.lag import PartitionLag
 from tokentide.cli.main import main
 from tokentide.cli.topics import Outcome
 from tokentide.config import KafkaSettings, load, load_settings
+from tokentide.sql.errors import NewerDatabaseError
 
 errors = kafka_python_errors()
 REPORT = Reporter("area")
@@ -278,6 +280,25 @@ def client_findings(look: object, *answers: Answer) -> list[Finding]:
     with server.running():
         assert callable(look)
         return list(look(server.client()))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "status"),
+    [([], "ok"), (["0007_x"], "warn"), (NewerDatabaseError(["0009_y"]), "fail")],
+)
+def test_the_schema_is_held_against_this_release(
+    waiting: list[str] | NewerDatabaseError, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pending(*_: object) -> list[str]:
+        if isinstance(waiting, NewerDatabaseError):
+            raise waiting
+        return waiting
+
+    monkeypatch.setattr("tokentide.sql.migrate.pending", pending)
+    monkeypatch.setattr(checks, "sql_client", lambda *_, **__: nullcontext())
+    (found,) = checks._migrations(REPORT, load_settings(environ={}))
+    assert found.status == status
+    assert ("0009_y" in found.text) == isinstance(waiting, NewerDatabaseError)
 
 
 @pytest.mark.parametrize(("off_s", "status"), [(0, "ok"), (30, "warn"), (-30, "warn")])
