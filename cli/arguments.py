@@ -6,7 +6,10 @@ Any setting can be given as `--set NAME=VALUE`; the two that everybody needs hav
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +33,8 @@ _FLAGS: Final = {
     "worker.group_id": "--group-id",
 }
 PROGRAM: Final = "tokentide"
+MOST_COLUMNS: Final = 110
+_EXAMPLES_HEAD: Final = "examples:"
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +44,21 @@ class Parser(argparse.ArgumentParser):
         """End the program."""
         mark = toned("error:", "red", sys.stderr)
         self.exit(ExitCode.USAGE, f"{mark} {message}\n  See: {self.prog} --help\n")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fills a description's paragraphs to the terminal's width; examples stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(
+            prog, max_help_position=32, width=min(shutil.get_terminal_size().columns, MOST_COLUMNS) - 2
+        )
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(_EXAMPLES_HEAD):
+            return super()._fill_text(text, width, indent)
+        paragraphs = re.split(r"\n\s*\n|\n(?=Exit code)", text)
+        return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in paragraphs)
 
 
 def top_parser() -> Parser:
@@ -67,7 +87,7 @@ def command_parser(command: Command, module: CommandModule) -> Parser:
         prog=f"{PROGRAM} {command.name}",
         description=module.DESCRIPTION,
         epilog=_examples(module.EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     module.configure(parser)
@@ -75,7 +95,7 @@ def command_parser(command: Command, module: CommandModule) -> Parser:
 
 
 def _examples(examples: Sequence[Example]) -> str:
-    lines = ["examples:"]
+    lines = [_EXAMPLES_HEAD]
     for example in examples:
         lines += [f"  {example.does}", f"    $ {example.command}"]
     return "\n".join(lines)

@@ -165,6 +165,15 @@ def test_every_command_has_a_help_with_examples_of_itself(command: Command) -> N
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_help_fits_the_terminal_except_for_examples(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    shown = command_parser(command, command.load()).format_help().partition("examples:")[0]
+    assert max(map(len, shown.splitlines())) <= 70
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_option_has_a_help_text(command: Command) -> None:
     parser = command_parser(command, command.load())
     silent = [action.dest for action in parser._actions if not action.help]
