@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokentide.stream.decode.batch import Int64s
+from tokentide.stream.texts import codes_of
 
 _MOST_COMBINATIONS: Final = 1 << 62
 
@@ -38,10 +39,7 @@ def encode(table: pa.Table, name: str) -> Encoded:
     """Encode a text column; one that is absent is all empty text."""
     if name not in table.column_names:
         return Encoded(np.zeros(table.num_rows, np.int64), [""])
-    column = one_chunk(table, name)
-    encoded = pc.dictionary_encode(pc.fill_null(column, "") if column.null_count else column)
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return Encoded(codes, encoded.dictionary.to_pylist())
+    return Encoded(*codes_of(one_chunk(table, name)))
 
 
 def group(keys: Iterable[Int64s]) -> Groups:

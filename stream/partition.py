@@ -24,6 +24,7 @@ from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
 from tokentide.stream.resume import Start, segment_of
+from tokentide.stream.texts import constant
 
 Enrich = Callable[[pa.Table], pa.Table]
 """Decoded events to event rows: tokens counted, calls priced, errors classified."""
@@ -275,7 +276,7 @@ def _placed(table: pa.Table, source: Source, places: _Places) -> pa.Table:
     """Add the columns that say where each event came from."""
     rows = table.num_rows
     columns = {
-        "source": pa.repeat(source.name, rows),
+        "source": constant(source.name, rows),
         "source_partition": pa.repeat(pa.scalar(source.partition, pa.int32()), rows),
         "source_offset": pa.array(places.offset),
         "source_index": pa.array(places.item, pa.int32()),

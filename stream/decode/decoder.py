@@ -18,6 +18,7 @@ from tokentide.stream.decode.columnar import NewFields, Parsed, Unparsed, parse
 from tokentide.stream.decode.framing import Framed, frame
 from tokentide.stream.decode.reference import Bad, count_unknown_fields, decode_record, flat_values
 from tokentide.stream.decode.shape import Shape, full_shape
+from tokentide.stream.texts import constant
 
 SAMPLE_LINES: Final = 64
 """Lines of a batch that the shape is learned from when Arrow refuses it."""
@@ -30,6 +31,12 @@ _DECODED: Final = {
     "input_is_messages": pa.bool_(),
     "output_is_messages": pa.bool_(),
 }
+
+
+_NAMES: Final = frozenset(
+    column.name for column in call_columns() if column.kind == "text" and (column.limit or column.choices)
+)
+"""Columns with few distinct texts; a message of an error is not one."""
 
 
 class _Rows(NamedTuple):
@@ -69,7 +76,7 @@ class Decoder:
             parts.append(rows)
         whole = _in_log_order(parts)
         return Decoded(
-            table=_with_defaults(whole.table),
+            table=finished(whole.table),
             record=whole.record,
             item=whole.item,
             refusals=refusals,
@@ -177,13 +184,18 @@ def _decode_by_reference(
     ), refusals
 
 
-def _with_defaults(table: pa.Table) -> pa.Table:
+def finished(table: pa.Table) -> pa.Table:
+    """Fill in the defaults, and make dictionaries of the columns of names."""
     for name in ("environment", "region"):
         if name not in table.column_names:
-            table = table.append_column(name, pa.repeat("default", table.num_rows))
+            table = table.append_column(name, constant("default", table.num_rows))
         elif table[name].null_count:
-            place = table.column_names.index(name)
-            table = table.set_column(place, name, pc.fill_null(table[name], "default"))
+            table = table.set_column(
+                table.column_names.index(name), name, pc.fill_null(table[name], "default")
+            )
+    for place, name in enumerate(table.column_names):
+        if name in _NAMES and not pa.types.is_dictionary(table[name].type):
+            table = table.set_column(place, name, pc.dictionary_encode(table[name].combine_chunks()))
     return table
 
 

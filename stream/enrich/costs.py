@@ -6,11 +6,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tokentide.stream.decode.arrays import all_true, decimal_from_picodollars, numbers
+from tokentide.stream.decode.arrays import decimal_from_picodollars, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
-from tokentide.stream.enrich.tables import count_array, counts, pick, with_column
+from tokentide.stream.enrich.tables import count_array, counts, with_column
 from tokentide.stream.fold.measures import Columns
 from tokentide.stream.grouping import Groups, combinations, one_chunk
 from tokentide.stream.pricing.columns import CostColumns, price_columns
@@ -18,6 +17,7 @@ from tokentide.stream.pricing.outcome import CostSource, PriceNote, UnpricedReas
 from tokentide.stream.pricing.resolve import PriceKey
 from tokentide.stream.pricing.table import RateTable
 from tokentide.stream.pricing.usage import MISSING, UsageColumns, inclusive_columns
+from tokentide.stream.texts import coalesce, is_one_of, pick
 
 _KEY_COLUMNS: Final = ("provider", "response_model", "request_model", "service_tier")
 _SOURCES: Final = [source.label or None for source in CostSource]
@@ -70,7 +70,7 @@ def _add_names(
     if "provider" not in table.column_names or table["provider"].null_count:
         inferred = pick([*(rate.provider for rate in met), *(key.provider for key in keys)], which)
         given = one_chunk(table, "provider") if "provider" in table.column_names else None
-        table = with_column(table, "provider", inferred if given is None else pc.coalesce(given, inferred))
+        table = with_column(table, "provider", inferred if given is None else coalesce(given, inferred))
     used = np.isin(priced.source, (CostSource.CALCULATED, CostSource.ESTIMATED))
     if used.any():
         book = np.where(used, priced.rate, len(met))
@@ -99,7 +99,7 @@ def _usage(table: pa.Table) -> UsageColumns:
 def _equals(table: pa.Table, name: str, value: str) -> Bools | None:
     if name not in table.column_names:
         return None
-    flags = all_true(pc.fill_null(pc.equal(one_chunk(table, name), value), fill_value=False))
+    flags = is_one_of(one_chunk(table, name), (value,))
     return flags if flags.any() else None
 
 

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokentide.schemas.call import ErrorClass, ErrorStage
-from tokentide.stream.decode.arrays import all_true
 from tokentide.stream.enrich.redact import redact
-from tokentide.stream.enrich.tables import pick, where_known, with_column
+from tokentide.stream.enrich.tables import where_known, with_column
 from tokentide.stream.errors import Owner, classify
 from tokentide.stream.grouping import combinations, one_chunk
+from tokentide.stream.texts import coalesce, is_one_of, pick
 
 _EVIDENCE: Final = ("error_http_status", "error_type", "error_stage", "error_class", "error_message")
 
 
 def classify_errors(table: pa.Table) -> pa.Table:
     """Derive `error_class` where it is absent, and add `error_owner`, for the calls that failed."""
-    failed = all_true(pc.equal(one_chunk(table, "status"), "error"))
+    failed = is_one_of(one_chunk(table, "status"), ("error",))
     if not failed.any():
         return table
     rows = np.flatnonzero(failed)
@@ -31,7 +31,7 @@ def classify_errors(table: pa.Table) -> pa.Table:
     place[rows] = groups.of_row
     classes = pick([*(verdict[0] for verdict in verdicts), None], place)
     if "error_class" in table.column_names:
-        classes = pc.coalesce(one_chunk(table, "error_class"), classes)
+        classes = coalesce(one_chunk(table, "error_class"), classes)
     table = with_column(table, "error_class", classes)
     return table.append_column("error_owner", pick([*(verdict[1] for verdict in verdicts), None], place))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tokentide.schemas.aggregates import WINDOW_SECONDS
 from tokentide.schemas.arrow import TIME_S
 from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.enrich.tables import where_known, with_column
 from tokentide.stream.grouping import one_chunk
+from tokentide.stream.texts import coalesce, pick
 
 _ERROR_COLUMNS = ("error_type", "error_message", "error_http_status", "error_stage", "error_class")
 
@@ -23,9 +23,9 @@ def add_status(table: pa.Table) -> pa.Table:
     failed = np.zeros(table.num_rows, dtype=np.bool_)
     for name in _ERROR_COLUMNS:
         failed |= where_known(table, name)
-    derived = pc.if_else(pa.array(failed), "error", "ok")
+    derived = pick(("ok", "error"), failed.astype(np.int64))
     if "status" in table.column_names:
-        derived = pc.coalesce(one_chunk(table, "status"), derived)
+        derived = coalesce(one_chunk(table, "status"), derived)
     return with_column(table, "status", derived)
 
 

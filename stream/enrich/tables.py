@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +32,6 @@ def count_array(values: Int64s) -> Any:
     """The opposite of `counts`."""
     unknown = values == MISSING
     return pa.array(values, mask=unknown) if unknown.any() else pa.array(values)
-
-
-def pick(texts: Sequence[str | None], which: Int64s) -> Any:
-    """A text column from few distinct texts."""
-    return pa.array(texts, pa.string()).take(pa.array(which))
 
 
 def where_known(table: pa.Table, name: str) -> Bools:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from tokentide.schemas.limits import MAX_COUNT
-from tokentide.stream.enrich.tables import count_array, counts, pick, where_known, with_column
+from tokentide.stream.enrich.tables import count_array, counts, where_known, with_column
 from tokentide.stream.grouping import one_chunk
+from tokentide.stream.texts import pick
 from tokentide.stream.tokens import TokenCount, TokenMemory, count_completion, count_prompt
 
 Side = Literal["input", "output"]

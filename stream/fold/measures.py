@@ -20,6 +20,7 @@ from tokentide.schemas.sketch import KEY_BIAS, LOWEST_KEY, MANTISSA_SHIFT, ZERO_
 from tokentide.stream.decode.arrays import Numbers, all_true, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
 from tokentide.stream.pricing.outcome import UnpricedReason
+from tokentide.stream.texts import codes_of, is_one_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,9 +104,7 @@ class Columns:
         """Where a text is one of the values."""
         if not self.has(name):
             return np.zeros(self.rows, dtype=np.bool_)
-        column = self.array(name)
-        matches = pc.equal(column, values[0]) if len(values) == 1 else pc.is_in(column, pa.array(values))
-        return all_true(pc.fill_null(matches, fill_value=False))
+        return is_one_of(self.array(name), values)
 
     def picodollars(self, name: str) -> Numbers:
         """A money column; every amount of one event fits 64 bits."""
@@ -118,8 +117,9 @@ class Columns:
         """Position of each text in a closed set; 0 (unknown) for null and for what is not in it."""
         if not self.has(name):
             return np.zeros(self.rows, np.int64)
-        found = pc.index_in(self.array(name), pa.array(names))
-        return cast("Int64s", pc.fill_null(found, 0).to_numpy(zero_copy_only=False).astype(np.int64))
+        codes, texts = codes_of(self.array(name))
+        places = {text: place for place, text in enumerate(names)}
+        return np.array([places.get(text, 0) for text in texts], np.int64)[codes]
 
 
 def measure(table: pa.Table, late: Bools) -> Measures:

@@ -37,7 +37,7 @@ class Slots:
         self._dimensions = frozenset(dimensions)
         self._series_cap = series_cap
         self._series: set[Series] = set()
-        self._numbers: dict[Slot, int] = {}
+        self._numbers: dict[tuple[int, Series], int] = {}
         self.overflowed = 0
         """Slots given to `__other__` because of the cap."""
 
@@ -46,7 +46,7 @@ class Slots:
 
     def all(self) -> list[Slot]:
         """Every slot, by number."""
-        return list(self._numbers)
+        return [Slot(*key) for key in self._numbers]
 
     def assign(self, table: pa.Table, window_start: Int64s) -> Int64s:
         """Return the slot number of each row; rows are in the order of the log."""
@@ -56,25 +56,27 @@ class Slots:
         ]
         varying = [column.codes for column in encoded if len(column.texts) > 1]
         groups = group([window_start, *varying])
-        numbers = np.fromiter(
-            (
-                self._number(int(window_start[row]), tuple(_text(column, row) for column in encoded))
-                for row in groups.first_row.tolist()
-            ),
-            dtype=np.int64,
-            count=len(groups.first_row),
-        )
-        return numbers[groups.of_row]
+        first = groups.first_row
+        series = zip(*(_texts(column, first) for column in encoded), strict=True)
+        windows = window_start[first].tolist()
+        numbers = [self._number(window, names) for window, names in zip(windows, series, strict=True)]
+        return np.array(numbers, np.int64)[groups.of_row]
 
     def _number(self, window_start: int, series: Series) -> int:
+        known = self._numbers.get((window_start, series))
+        if known is not None:
+            return known
         if series not in self._series:
             if len(self._series) < self._series_cap:
                 self._series.add(series)
             else:
                 series = _OTHER
                 self.overflowed += 1
-        return self._numbers.setdefault(Slot(window_start, series), len(self._numbers))
+        return self._numbers.setdefault((window_start, series), len(self._numbers))
 
 
-def _text(column: Encoded, row: int) -> str:
-    return column.texts[column.codes[row]] if len(column.texts) > 1 else column.texts[0]
+def _texts(column: Encoded, rows: Int64s) -> Sequence[str]:
+    """The texts of some rows."""
+    if len(column.texts) == 1:
+        return column.texts * len(rows)
+    return [column.texts[code] for code in column.codes[rows].tolist()]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tokentide.schemas.columns import Column, call_columns
 from tokentide.stream.decode.batch import Decoded
-from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, _with_defaults
+from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, finished
 
 AWKWARD_NUMBERS = st.sampled_from(
     [
@@ -186,7 +186,7 @@ def records(draw: st.DrawFn) -> bytes | None:
 def by_reference(values: list[bytes | None]) -> Decoded:
     rows, refusals = _decode_by_reference(values, range(len(values)))
     return Decoded(
-        _with_defaults(rows.table),
+        finished(rows.table),
         rows.record,
         rows.item,
         refusals,
