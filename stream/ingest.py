@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
@@ -91,6 +91,12 @@ class Ingest:
         self._starts.clear()
         self._room.set()
 
+    def positions(self) -> Mapping[Place, int]:
+        """The next offset of each partition that may be read on; none while a batch waits for room."""
+        if not self._room.is_set():
+            return {}
+        return {place: assigned.fold.position for place, assigned in self._assigned.items()}
+
     async def take(self, fetched: Fetched, generation: int) -> None:
         """Fold a batch; waits while too much is held."""
         fold = self._fold_for((fetched.topic, fetched.partition), generation)
@@ -130,6 +136,18 @@ class Ingest:
             # A checkpoint that takes long has much to write: leave at least as much time for folding.
             await asyncio.sleep(min(max(0.0, spent / 2), self._pace.max_seconds))
 
+    async def publish_forever(self) -> None:
+        """While a checkpoint waits for ClickHouse, go on publishing partials, so that incidents are still noticed."""
+        while True:
+            await asyncio.sleep(self._pace.seconds)
+            if self._checkpointing.locked():
+                await self._publish([assigned.fold for assigned in self._assigned.values()])
+
+    async def _publish(self, folds: Sequence[PartitionFold]) -> None:
+        partials = [fold.published() for fold in folds if fold.is_caught_up]
+        if partials:
+            await self._outside.windows.send_partials(pa.concat_tables(partials))
+
     async def checkpoint(self) -> None:
         """Make everything taken so far durable and commit it."""
         async with self._checkpointing:
@@ -144,11 +162,10 @@ class Ingest:
         if not taken:
             self._room.set()
             return
-        partials = [assigned.fold.published() for assigned, _ in taken.values()]
         checkpoints = [checkpoint for _, checkpoint in taken.values()]
         await asyncio.gather(
             make_durable(checkpoints, self._outside.store, self._outside.letters),
-            self._outside.windows.send_partials(pa.concat_tables(partials)),
+            self._publish([assigned.fold for assigned, _ in taken.values()]),
         )
         self._room.set()
         owned = {p: c for p, (a, c) in taken.items() if self._assigned.get(p) is a}

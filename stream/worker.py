@@ -21,13 +21,14 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
 from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
-from tokentide.stream.exits import Exit, exit_for
+from tokentide.stream.exits import Exit, StalledError, exit_for
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
 from tokentide.stream.memory import keep_freed_memory
 from tokentide.stream.partition import PartitionFold
 from tokentide.stream.resume import Start, plan_start, segment_of
+from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer, MicroBatchTransport
 
@@ -96,17 +97,19 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self._app.start()
-        checkpoints = asyncio.create_task(self._supervised(self._ingest.checkpoint_forever()))
-        watch = asyncio.create_task(self._watch())
+        tasks = [
+            asyncio.create_task(self._supervised(work))
+            for work in (self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch())
+        ]
         log.info(
             "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
         )
         await self._stop.wait()
-        watch.cancel()
         if self._failure is None:
             with contextlib.suppress(SinkStoppedError):
                 await self._ingest.checkpoint()
-        checkpoints.cancel()
+        for task in tasks:
+            task.cancel()
         await self._end()
         if self._failure is not None:
             return _report(self._failure)
@@ -136,9 +139,16 @@ class Worker:
             self.fail(error)
 
     async def _watch(self) -> None:
-        """Notice when Faust's own services have crashed."""
-        while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
+        """Notice when Faust's own services have crashed, or nothing moves although there is more to read."""
+        stall = StallWatch[Place](self._settings.worker.stall_seconds)
+        while not self._app.crashed:
             await asyncio.sleep(0.5)
+            positions = self._ingest.positions()
+            ends = {place: self._app.consumer.highwater(TP(*place)) or 0 for place in positions}
+            if (found := stall.stalled(asyncio.get_running_loop().time(), positions, ends)) is not None:
+                (topic, partition), behind = found
+                self.fail(StalledError(f"{topic}/{partition} stands still, {behind} records behind"))
+                return
         self.fail(self._app.crash_reason or RuntimeError("the stream app crashed"))
 
     async def consume(self, stream: Any) -> None:
