@@ -81,9 +81,7 @@ class Engine:
         """Send what is there for so long, spool the rest; return whether Kafka has everything."""
         self._is_closed = True
         self._buffer.close()
-        delivered = self._sender.close(timeout_s) if self._sender else True
-        lifecycle.closed(self)
-        return delivered
+        return self._sender.close(timeout_s) if self._sender else True
 
     def retire(self) -> None:
         """Nobody can emit any more: let the sender finish and end by itself."""

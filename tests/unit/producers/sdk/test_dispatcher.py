@@ -116,6 +116,7 @@ def test_a_slow_partition_does_not_count_as_away_while_others_are_acknowledged(n
         rig.broker._open.rotate(-1)
         rig.broker.acknowledge(1)
         rig.broker._open.rotate(1)
+    assert rig.received == list(range(1, 10))
     assert events_in_spool(rig) == 0
 
 
@@ -217,6 +218,26 @@ def test_a_spooled_pack_that_is_too_large_is_sent_in_parts_as_well(new_rig):
     assert sorted(rig.received) == list(range(20))
     assert rig.counts.dropped == {Drop.TOO_LARGE: 1}
     assert rig.dispatcher.is_idle
+
+
+def test_the_parts_of_a_spooled_pack_stay_on_disk_until_they_are_acknowledged(new_rig):
+    rig = new_rig(away_after_s=1)
+    rig.broker.is_up = False
+    rig.put(*range(20))
+    rig.run(3)
+    rig.broker.is_up = True
+    rig.broker.max_bytes = 200
+    rig.broker.holds_acks = True
+    rig.run(1)
+    rig.broker.acknowledge()  # refused; sent again, alone
+    rig.run(1)
+    rig.broker.acknowledge()  # refused alone, and split
+    rig.step()
+    rig.spool.abandon()  # as SIGKILL does
+    successor = new_rig()
+    successor.put(100)
+    successor.run(5)
+    assert sorted(successor.received) == [*range(20), 100]
 
 
 def test_a_record_that_is_refused_for_good_does_not_block_those_behind_it(new_rig):
@@ -415,6 +436,17 @@ def test_the_spool_is_sent_no_faster_than_allowed_but_a_flush_does_not_wait(new_
     rig.step(hurry=True)
     rig.step(hurry=True)
     assert rig.received == list(range(1000, 1300))
+
+
+def test_half_of_what_may_be_on_its_way_is_left_to_new_events(new_rig):
+    rig = new_rig(away_after_s=1, record_max_events=1, in_flight_max_bytes=1000)
+    rig.broker.is_up = False
+    rig.put(*range(1000, 1200))
+    rig.run(3)
+    rig.broker.is_up = True
+    rig.broker.holds_acks = True
+    rig.run(0.5)
+    assert 500 <= sum(len(sent.value) for sent in rig.broker._open) < 530
 
 
 def test_new_events_do_not_wait_behind_the_spool(new_rig):

@@ -135,6 +135,7 @@ def test_a_number_that_is_not_finite_is_sent_as_unknown_and_told(number):
     assert event["quality"] == {"score": None, "label": "NaN"}
     assert event["input"] == "Infinity"
     assert encoded.mended == "quality: is not a finite number; sent as unknown"
+    assert json.loads(encoder().encode({"duration_ms": number}).value)["duration_ms"] is None
 
 
 def test_the_word_nan_in_a_text_is_no_matter():

@@ -196,6 +196,37 @@ def test_a_client_whose_flush_fails_is_closed_by_force(transport, client, monkey
     assert client._sender.is_forced
 
 
+def test_a_client_is_replaced_after_an_error_that_kills_it_and_kept_after_others(
+    transport, client, monkeypatch
+):
+    assert connected(transport)
+    results: list[Result] = []
+    for number, error in enumerate((errors.KafkaTimeoutError(), errors.NotEnoughReplicasError())):
+        transport.send(b"one", results.append)
+        client.sent[number][2].on_error(error)
+        assert transport.ready()
+    transport.send(b"one", results.append)
+    client.sent[2][2].on_error(errors.MessageSizeTooLargeError())
+    successor = FakeClient()
+    monkeypatch.setattr(transport, "_new_client", lambda: successor)
+    assert connected(transport)
+    assert client.closed_after == [0.0]
+    transport.send(b"two", results.append)
+    assert len(successor.sent) == 1
+
+
+def test_an_error_of_a_client_that_was_replaced_does_not_harm_its_successor(transport, client, monkeypatch):
+    assert connected(transport)
+    results: list[Result] = []
+    transport.send(b"one", results.append)
+    transport.reset()
+    monkeypatch.setattr(transport, "_new_client", FakeClient)
+    assert connected(transport)
+    client.sent[0][2].on_error(errors.IllegalStateError())
+    assert results[0].outcome is Outcome.UNAVAILABLE
+    assert transport.ready()
+
+
 def test_a_forked_child_does_not_touch_the_parent_s_client(transport, client):
     assert connected(transport)
     transport.abandon()

@@ -136,7 +136,10 @@ def test_a_sample_is_checked_and_what_the_worker_will_refuse_is_told_but_sent(br
         producer.emit({"input_tokens": -1, "input": "prompt-canary"})
         assert producer.flush(10)
         assert producer.stats().suspect == 1
-    assert len(broker.events) == 2
+        producer.emit({"input_tokens": -1})  # within the same second
+        assert producer.flush(10)
+        assert producer.stats().suspect == 1
+    assert len(broker.events) == 3
     assert "input_tokens: is the number -1" in caplog.text
     assert "canary" not in caplog.text
 
