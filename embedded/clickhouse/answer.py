@@ -13,7 +13,7 @@ import json
 import secrets
 import string
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -102,15 +102,12 @@ class Answer:
         if self._response is not None:
             if end:
                 await self._send(self._response, end)
-            await self._response.write_eof()
             return self._response
         self._headers["X-ClickHouse-Summary"] = summary(outcome)
         self._held.write(end)
         self._held_bytes += len(end)
         if self._held_bytes > _IN_MEMORY_BYTES:
-            response = await self._begin(length=self._held_bytes)
-            await response.write_eof()
-            return response
+            return await self._begin(length=self._held_bytes)
         self._held.seek(0)
         body = self._held.read()
         if not body:
@@ -156,11 +153,15 @@ class Answer:
         return self._content.compress(data) + self._content.flush()
 
     async def _begin(self, length: int | None = None) -> web.StreamResponse:
-        response = self._response = web.StreamResponse(headers=self._headers)
+        response = web.StreamResponse(headers=self._headers)
         response.content_length = length
-        await response.prepare(self._request)
+        try:
+            await response.prepare(self._request)
+        except ConnectionError as error:
+            raise ClientGoneError(str(error)) from error
+        self._response = response
         self._held.seek(0)
-        async for piece in _pieces(self._held):
+        while piece := self._held.read(1 << 18):
             await self._send(response, piece)
         return response
 
@@ -207,8 +208,3 @@ async def _off_loop(stage: Encoder, data: bytes) -> bytes:
     if len(data) < _OFF_LOOP_BYTES:
         return stage.compress(data)
     return await asyncio.to_thread(stage.compress, data)
-
-
-async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := file.read(1 << 18):
-        yield piece

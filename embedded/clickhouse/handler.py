@@ -56,6 +56,7 @@ class QueryHandler:
         self._slots = asyncio.Semaphore(options.max_concurrent_queries)
         self._running: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -82,6 +83,7 @@ class QueryHandler:
         Returns:
             Whether nothing was cut off.
         """
+        self._is_stopping = True
         was_clean = is_idle = await self._idle(grace_s)
         if not was_clean:
             for query_id in list(self._running):
@@ -192,6 +194,8 @@ class QueryHandler:
         self, job: Job, params: RequestParams, user: str, held: contextlib.AsyncExitStack
     ) -> StatementRun:
         """Take a slot, the id and the session; open and check."""
+        if self._is_stopping:
+            raise ServerError(Code.CANNOT_SCHEDULE_TASK, "The server is shutting down: try again later")
         try:
             async with asyncio.timeout(self._options.queue_wait_s):
                 await self._slots.acquire()

@@ -102,6 +102,24 @@ def test_a_statement_that_ends_within_the_grace_time_is_answered(tmp_path):
     assert answers[0].endswith("done")
 
 
+def test_at_the_end_open_connections_get_no_new_statements(tmp_path):
+    server = started(tmp_path, "--log-level", "info")
+    connection = server.connection()
+    connection.request("POST", "/", b"SELECT 1")
+    connection.getresponse().read()
+    thread = threading.Thread(target=lambda: server.post("SELECT sleepEachRow(1) FROM numbers(3)"))
+    thread.start()
+    server.wait_until_running("sleepEachRow")
+    server.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "ending on SIGTERM" in server.log, "the signal")
+    connection.request("POST", "/", b"SELECT 1")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (503, "439")
+    connection.close()
+    thread.join(STOP_S)
+    assert server.process.wait(STOP_S) == ExitCode.STOPPED
+
+
 def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = refused(tmp_path, port=taken.getsockname()[1])
