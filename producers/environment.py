@@ -1,8 +1,7 @@
 """`Producer.from_env`: the settings of the SDK out of environment variables.
 
-Addresses, security, topic and spool are the settings of every Tokentide program (`tokentide.config`), so a
-misspelt `TOKENTIDE_…` is an error here as everywhere. The names of the application are the SDK's own,
-with OpenTelemetry's variables where ours are not set.
+They are settings of every Tokentide program (`tokentide.config`), so a misspelt `TOKENTIDE_…` is an error
+here as everywhere. Where the names of the application are not set, OpenTelemetry's variables give them.
 """
 
 from __future__ import annotations
@@ -17,16 +16,9 @@ if TYPE_CHECKING:
     from tokentide.config import KafkaSettings
 
 DISABLED_VARIABLE: Final = "TOKENTIDE_DISABLED"
-NAMES: Final[Mapping[str, str]] = {
-    "service": "TOKENTIDE_SERVICE",
-    "environment": "TOKENTIDE_ENVIRONMENT",
-    "region": "TOKENTIDE_REGION",
-}
-_OTEL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "service": ("service.name",),
-    "environment": ("deployment.environment.name", "deployment.environment"),
-    "region": ("cloud.region",),
-}
+_SERVICE: Final = ("service.name",)
+_ENVIRONMENT: Final = ("deployment.environment.name", "deployment.environment")  # the second is the older
+_REGION: Final = ("cloud.region",)
 
 
 class FromEnvironment(NamedTuple):
@@ -51,13 +43,12 @@ def read_environment(environ: Mapping[str, str]) -> FromEnvironment:
     """Read all of it; a settings file is only read where `TOKENTIDE_CONFIG` names one.
 
     Raises:
-        tokentide.config.SettingsError: with every problem found.
+        tokentide.errors.SettingsError: with every problem found.
     """
     from tokentide.config import load_settings  # noqa: PLC0415 - a quarter of a second, only for who uses it
 
-    ours = {name: value for name, value in environ.items() if name not in NAMES.values()}
     # A server's working folder is none of the SDK's business: no `tokentide.toml` is looked for in it.
-    settings = load_settings(environ=ours, folder=Path(os.devnull))
+    settings = load_settings(environ=environ, folder=Path(os.devnull))
     resource = _resource(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if otel_service := environ.get("OTEL_SERVICE_NAME"):
         resource["service.name"] = otel_service
@@ -67,16 +58,14 @@ def read_environment(environ: Mapping[str, str]) -> FromEnvironment:
         spool_folder=settings.spool.dir,
         spool_max_bytes=settings.spool.max_bytes,
         is_disabled=settings.disabled,
-        service=_name("service", environ, resource),
-        environment=_name("environment", environ, resource),
-        region=_name("region", environ, resource),
+        service=settings.service or _first(resource, _SERVICE),
+        environment=settings.environment or _first(resource, _ENVIRONMENT),
+        region=settings.region or _first(resource, _REGION),
     )
 
 
-def _name(name: str, environ: Mapping[str, str], resource: Mapping[str, str]) -> str | None:
-    if own := environ.get(NAMES[name], "").strip():
-        return own
-    return next((resource[key] for key in _OTEL_NAMES[name] if resource.get(key)), None)
+def _first(resource: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
+    return next((resource[key] for key in keys if resource.get(key)), None)
 
 
 def _resource(text: str) -> dict[str, str]:

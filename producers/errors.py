@@ -4,7 +4,7 @@
     ├── EventError       one event cannot be sent as it is
     └── SpoolError       the spool cannot be written or read; handled inside, never raised to callers
 
-Settings that cannot be used raise `tokentide.config.SettingsError` or `ValueError` at construction.
+Settings that cannot be used raise `tokentide.errors.SettingsError` or `ValueError` at construction.
 No message holds a value of an event: it may be a prompt or a secret.
 """
 

@@ -133,7 +133,7 @@ class Producer:
         `OTEL_RESOURCE_ATTRIBUTES`, name the application. Arguments go before variables.
 
         Raises:
-            tokentide.config.SettingsError: a variable is misspelt or its value cannot be used.
+            tokentide.errors.SettingsError: a variable is misspelt or its value cannot be used.
         """
         found = read_environment(os.environ if environ is None else environ)
         chosen = options or ProducerOptions(
