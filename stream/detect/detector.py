@@ -40,7 +40,7 @@ class Detector:
             is_complete: whether the log is read from its very beginning. If not, nothing is judged until `begin`.
             limits: of memory.
         """
-        self._limits = limits or Limits()
+        self._limits = self._tolerated = limits or Limits()
         self._identities = Identities()
         self._groupings = groupings(rules)
         self._grouping_of = {rule.id: grouping for grouping in self._groupings for rule in grouping.rules}
@@ -84,13 +84,15 @@ class Detector:
         rows = self._in_time(partial_rows(tables))
         if rows.row_count:
             self._apply(self._identities.take(rows))
-        if self._limits.are_exceeded(self._identities, [grouping.groups for grouping in self._groupings]):
+        if self._tolerated.are_exceeded(self._identities, [grouping.groups for grouping in self._groupings]):
             self._make_room()
 
     def judged(self) -> list[Judged]:
         """What may have changed since the last call. Not before the log has been read to its end, lest old news be told."""
-        self._has_said = True
+        if not self._is_judging:
+            return []
         found = [*self._kept, *self._judge()]
+        self._has_said = True
         self._kept = []
         return found
 
@@ -108,6 +110,7 @@ class Detector:
         return rows.only(in_time)
 
     def _apply(self, change: Change) -> None:
+        change = change.without_nothing()
         names = self._identities.series_names
         taken_back: set[Service] = set()
         for grouping in self._groupings:
@@ -133,6 +136,11 @@ class Detector:
 
     def _judge(self) -> Iterator[Judged]:
         self._take_over()
+        if not self._has_said:
+            # While old records are read again, little of what was judged to make room was meant to be told.
+            for group in self._groups():
+                group.tell_again()
+                self._revised[group] = None
         waiting = [group for group in self._open if group.service in self._advanced]
         groups = {**self._revised, **dict.fromkeys(waiting)}
         self._revised, self._advanced = {}, set()
@@ -167,6 +175,12 @@ class Detector:
         for key, service in self._services.items():
             service.frozen_before = found[key]
         self._freeze()
+        # If all of it is needed, trying again at once would not help.
+        groups = max(len(grouping.groups) for grouping in self._groupings)
+        self._tolerated = Limits(
+            rows=max(self._limits.rows, len(self._identities) * 5 // 4),
+            groups=max(self._limits.groups, groups * 5 // 4),
+        )
 
     def _freeze(self) -> None:
         """Give up what is older than each service's `frozen_before`."""

@@ -60,7 +60,7 @@ class Group:
     def __init__(self, key: SeriesKey, service: Service, rules: Sequence[Rule]) -> None:
         self.key = key
         self.service = service
-        self.history = History()
+        self.history = History(max(rule.window_minutes for rule in rules))
         self._timelines = [Timeline(rule) for rule in rules]
         self._reported: list[State | None] = [None for _ in rules]
         self._revised_from: int | None = None
@@ -80,8 +80,8 @@ class Group:
 
     @property
     def is_dead(self) -> bool:
-        """Whether no minute is left and nothing is open."""
-        return not self.is_live(0)
+        """Whether no minute is left that could change and nothing is open."""
+        return not self.is_live(self.service.frozen_before)
 
     def add(self, minute: int, values: Values) -> None:
         """Add to a minute."""
@@ -96,12 +96,15 @@ class Group:
             if timeline.rule.id == rule_id:
                 timeline.begin_with(incident._replace(judged=max(incident.updated, since)))
 
+    def tell_again(self) -> None:
+        """Let the next `judge` yield everything."""
+        self._reported = [None for _ in self._timelines]
+
     def judge(self) -> Iterator[Judged]:
         """Judge what changed; yield what may differ from the last call."""
         if self._revised_from is not None:
-            place = self.history.place_of(self._revised_from)
             for timeline in self._timelines:
-                timeline.revised(place)
+                timeline.revised(self.history, self._revised_from)
             self._revised_from = None
         since = self.service.judged_since
         for number, timeline in enumerate(self._timelines):
@@ -117,11 +120,10 @@ class Group:
                 yield Judged(timeline.rule, self.key, state.incidents(), since)
 
     def freeze(self) -> None:
-        """Drop the minutes before the service's `frozen_before`; judged ones leave their state behind."""
+        """Give up the minutes before the service's `frozen_before`; judged ones leave their state behind."""
         before = self.service.frozen_before
-        place = self.history.place_of(before)
         for timeline in self._timelines:
-            timeline.freeze(place)
+            timeline.freeze_before(self.history, before)
         if self._revised_from is not None:
             self._revised_from = max(self._revised_from, before)
         self.history.freeze_before(before)

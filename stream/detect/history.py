@@ -51,19 +51,23 @@ class Past:
 class History:
     """The sums of one series by minute (numbers of minutes since 1970 UTC).
 
-    Minutes older than `frozen_before` are gone; what they add to baselines is kept.
+    Minutes may be frozen: they change no more and are not judged again. The last of them stay as context, since
+    spans of later minutes reach into them; what the others add to baselines is kept.
     """
 
-    __slots__ = ("_baselines", "_blocks", "minutes")
+    __slots__ = ("_baselines", "_blocks", "_context_minutes", "context", "minutes")
 
-    def __init__(self) -> None:
+    def __init__(self, context_minutes: int = BLOCK_MINUTES) -> None:
+        self._context_minutes = context_minutes
         self.minutes = SumsByTime()
+        self.context = 0
+        """How many of the minutes are frozen."""
         self._blocks = SumsByTime()
         self._baselines: dict[str, tuple[int, object]] = {}
 
     @property
     def newest_minute(self) -> int:
-        """The newest minute with calls; -1: there is none."""
+        """The newest minute with calls, frozen or not; -1: there is none."""
         return self.minutes.times[-1] if self.minutes.times else -1
 
     @property
@@ -107,6 +111,7 @@ class History:
         return cast("_Baseline", found[1])
 
     def freeze_before(self, minute: int) -> None:
-        """Drop the minutes before a block's begin, and blocks that no later baseline can reach."""
-        self.minutes.forget_before(minute)
+        """Freeze the minutes before a block's begin; drop those, and the blocks, that nothing later looks at."""
+        self.minutes.forget_before(minute - self._context_minutes)
+        self.context = self.place_of(minute)
         self._blocks.forget_before(minute // BLOCK_MINUTES - _BASELINE_BLOCKS - 1)

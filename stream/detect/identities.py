@@ -40,6 +40,11 @@ class Change(NamedTuple):
     minute: Int64s
     values: Int64s
 
+    def without_nothing(self) -> Change:
+        """Without rows that add nothing, such as those of test calls alone."""
+        adds = self.values.any(axis=1)
+        return self if adds.all() else Change(self.series[adds], self.minute[adds], self.values[adds])
+
     @classmethod
     def joined(cls, changes: Sequence[Change]) -> Change:
         """One after the other."""

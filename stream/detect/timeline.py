@@ -39,9 +39,9 @@ class Timeline:
         self._begin = begin
         self._states: list[State] = []
 
-    def revised(self, minutes_before: int) -> None:
-        """The history has changed from the place `minutes_before` on: all before is as it was."""
-        del self._states[minutes_before:]
+    def revised(self, history: History, minute: int) -> None:
+        """The history has changed from a minute on, which is not frozen: all before is as it was."""
+        del self._states[history.place_of(minute) - history.context :]
 
     def begin_with(self, incident: Incident) -> None:
         """An incident that had begun before the history does."""
@@ -58,11 +58,11 @@ class Timeline:
         return after_silence(rule, state, newest_minute + 1)
 
     def _unjudged(self, history: History) -> Iterable[int]:
-        return history.minutes.times[len(self._states) :]
+        return history.minutes.times[history.context + len(self._states) :]
 
-    def freeze(self, minutes: int) -> None:
-        """The history is about to lose its oldest minutes: if they are judged, what follows builds on the state there."""
-        if not minutes or not self._states:
-            return
-        self._begin = State(self._states[minutes - 1].current)
-        del self._states[:minutes]
+    def freeze_before(self, history: History, minute: int) -> None:
+        """The history is about to freeze: if it was judged, what follows builds on the state after the last frozen minute."""
+        frozen = history.place_of(minute) - history.context
+        if frozen > 0 and self._states:
+            self._begin = State(self._states[frozen - 1].current)
+            del self._states[:frozen]

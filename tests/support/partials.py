@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tokentide.schemas.aggregates import DIMENSIONS
-from tokentide.schemas.arrow import WINDOW_ROWS
+from tokentide.schemas.arrow import SOURCE_FIELDS, WINDOW_ROWS
 from tokentide.stream.detect.measures import Counts
 from tokentide.stream.detect.rows import PartialDecoder
 from tokentide.stream.kafka_out import encode_partials
@@ -37,8 +37,7 @@ class Partial:
     def row(self) -> dict[str, Any]:
         """All columns of `WINDOW_ROWS`."""
         series = {"environment": "default", "service": "checkout", "provider": "openai", "model": "gpt-4o"}
-        empty = {f.name: _empty(f.type) for f in WINDOW_ROWS}
-        return empty | dict.fromkeys(DIMENSIONS, "") | series | self.series | self.counts._asdict() | {
+        return _EMPTY | dict.fromkeys(DIMENSIONS, "") | series | self.series | self.counts._asdict() | {
             "source": self.source,
             "source_partition": self.partition,
             "segment": self.segment,
@@ -59,6 +58,9 @@ def _empty(kind: pa.DataType) -> Any:
     return Decimal(0) if pa.types.is_decimal(kind) else 0
 
 
+_EMPTY = {f.name: _empty(f.type) for f in WINDOW_ROWS}
+
+
 def partial_table(partials: Iterable[Partial]) -> pa.Table:
     """Rows of `WINDOW_ROWS`."""
     return pa.Table.from_pylist([partial.row() for partial in partials], schema=WINDOW_ROWS)
@@ -69,6 +71,18 @@ def record(partials: Iterable[Partial]) -> bytes:
     return encode_partials(partial_table(partials))
 
 
+_DETECTED = pa.schema(
+    [
+        field
+        for field in WINDOW_ROWS
+        if field.name
+        in {*(source.name for source in SOURCE_FIELDS), "window_start", *DIMENSIONS, *Counts._fields}
+    ]
+)
+
+
 def decoded(partials: Iterable[Partial]) -> pa.Table:
-    """One record as the detector takes it."""
-    return PartialDecoder().decode(record(partials))
+    """One record as the detector takes it; made of the columns that it reads, which is quicker."""
+    rows = [partial.row() for partial in partials]
+    table = pa.table({name: [row[name] for row in rows] for name in _DETECTED.names}, schema=_DETECTED)
+    return PartialDecoder().decode(encode_partials(table))

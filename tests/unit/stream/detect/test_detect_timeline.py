@@ -127,9 +127,8 @@ def test_a_baseline_that_late_data_changes_is_computed_again():
     history, line = History(), Timeline(rule)
 
     def spend(minute: int, usd: str) -> None:
-        place = history.place_of(minute)
         history.add(minute, Counts(50, cost_usd=Decimal(usd)).values())
-        line.revised(place)
+        line.revised(history, minute)
 
     for block in range(12):
         spend(5 * block, "2")
