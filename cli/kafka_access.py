@@ -5,12 +5,15 @@ Everything uses kafka-python, which is in the base install. The worker has its o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tokentide.cli.exits import CliError, NotReadyError, RefusedError, UnreachableError
+from tokentide.cli.kafka_trouble import TROUBLE
+from tokentide.cli.terminal import clipped, printable
 from tokentide.config import KafkaSettings, client_arguments
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_MS: Final = 8_000
 """How long a command waits for the first answer of a broker."""
+RIGHTS: Final = (
+    "The login needs READ and WRITE on the topics, READ on the group, and CREATE for `tokentide init`."
+)
 _FETCH_TRIES_MS: Final = 8_000
 _LOOK_MS: Final = 1_000
 
@@ -72,47 +78,64 @@ def kafka_errors(kafka: KafkaSettings) -> Iterator[None]:
     """Turn the client's errors into ours."""
     from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
 
-    where = ",".join(kafka.bootstrap_servers)
+    TROUBLE.forget()
     try:
         yield
     except errors.KafkaError as error:
-        raise _ours(error, where, kafka) from error
+        raise _ours(error, TROUBLE.error, kafka) from error
 
 
-def _ours(error: Exception, where: str, kafka: KafkaSettings) -> CliError:
+def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings) -> CliError:
+    """An error of the client; `trouble` is what it logged of its connections meanwhile."""
     from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
 
+    where = f"Kafka at {','.join(kafka.bootstrap_servers)}"
+    gave_up = (
+        errors.KafkaTimeoutError,
+        errors.KafkaConnectionError,
+        errors.NodeNotReadyError,
+        errors.MetadataEmptyBrokerList,
+    )
+    if isinstance(error, gave_up) and isinstance(trouble, errors.SaslAuthenticationFailedError):
+        error = trouble
     name = type(error).__name__.removesuffix("Error")
-    if isinstance(error, errors.SaslAuthenticationFailedError):
-        return RefusedError(
-            f"Kafka at {where} refused the login of {kafka.sasl_username}",
-            hint="Check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism.",
-        )
-    if isinstance(
-        error,
-        errors.TopicAuthorizationFailedError
-        | errors.GroupAuthorizationFailedError
-        | errors.ClusterAuthorizationFailedError,
-    ):
-        return RefusedError(
-            f"Kafka at {where} denied access ({name})",
-            hint="The login needs READ and WRITE on the topics, READ on the group, and CREATE for `tokentide init`.",
-        )
-    if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
-    if isinstance(
-        error,
-        errors.KafkaTimeoutError
-        | errors.KafkaConnectionError
-        | errors.NodeNotReadyError
-        | errors.MetadataEmptyBrokerList,
-    ):
-        return UnreachableError(
-            f"Kafka at {where} does not answer",
-            hint="Check TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS, and kafka.security_protocol "
-            f"(now {kafka.security_protocol}): a broker that expects another one does not answer.",
-        )
-    return RefusedError(f"Kafka at {where} answered with an error ({name})")
+    match error:
+        case errors.SaslAuthenticationFailedError():
+            return RefusedError(
+                f"{where} refused the login of {kafka.sasl_username}",
+                hint="Check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism.",
+            )
+        case (
+            errors.TopicAuthorizationFailedError()
+            | errors.GroupAuthorizationFailedError()
+            | errors.ClusterAuthorizationFailedError()
+        ):
+            return RefusedError(f"{where} denied access ({name})", hint=RIGHTS)
+        case errors.UnknownTopicOrPartitionError():
+            return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
+        case _ if isinstance(error, gave_up):
+            reason = f": {_reason(trouble)}" if trouble is not None else ""
+            hint = (
+                "Check TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS, and kafka.security_protocol "
+                f"(now {kafka.security_protocol}): a broker that expects another one does not answer."
+            )
+            if kafka.uses_sasl:
+                hint += (
+                    "\nA refused login may show as a closed connection: "
+                    "check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism, too."
+                )
+            return UnreachableError(f"{where} does not answer{reason}", hint=hint)
+        case _:
+            return RefusedError(f"{where} answered with an error ({name})")
+
+
+def _reason(trouble: BaseException) -> str:
+    """The last words of a connection, without the client's frame around them."""
+    text = str(trouble).removeprefix(f"{type(trouble).__name__}: ")
+    number = text.partition(" ")[0]
+    if number.isdecimal():  # `111 ECONNREFUSED`
+        text = os.strerror(int(number)).lower()
+    return clipped(printable(text), 160)
 
 
 def partitions_of(client: KafkaConsumer, topic: str) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import logging
 import os
 import sys
 import traceback
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 # Nothing here loads pydantic or a client library: `tokentide --help` answers at once.
 from tokentide.cli.arguments import PROGRAM, Parser, command_parser, top_parser
 from tokentide.cli.exits import CliError, ExitCode, TerminatedError
+from tokentide.cli.kafka_trouble import keep_kafka_quiet
 from tokentide.cli.registry import COMMANDS
 from tokentide.cli.terminal import say, toned
 from tokentide.errors import SettingsError
@@ -21,8 +21,7 @@ from tokentide.errors import SettingsError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code (see `tokentide.cli.exits`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # The Kafka client warns about every lost connection; commands report what matters of it themselves.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    keep_kafka_quiet()
     try:
         return _dispatch(arguments)
     except SystemExit as end:  # argparse's way to end

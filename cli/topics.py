@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from tokentide.cli.exits import NotReadyError, RefusedError
+from tokentide.cli.kafka_access import RIGHTS
 from tokentide.config.topics import OPTIONAL_CONFIGS, TopicPlan
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ State = Literal["created", "as planned", "updated", "differs", "missing"]
 
 NO_ERROR: Final = 0
 UNKNOWN_TOPIC: Final = 3
+NOT_AUTHORIZED: Final = (29, 31)
 TOPIC_EXISTS: Final = 36
 INVALID_REPLICATION_FACTOR: Final = 38
 INVALID_CONFIG: Final = 40
@@ -174,6 +176,8 @@ class KafkaTopics:
                 f"({plan.replication_factor})",
                 hint="Set TOKENTIDE_TOPICS_REPLICATION_FACTOR to the number of brokers, at most 3.",
             )
+        if error in NOT_AUTHORIZED:
+            raise RefusedError(f"{plan.name} cannot be created: the login may not", hint=RIGHTS)
         if error != NO_ERROR:
             raise RefusedError(f"{plan.name} cannot be created: {text or f'error {error}'}")
         self._admin.wait_for_topics([plan.name], timeout_ms=_VISIBLE_WITHIN_S * 1000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pytest
 from kafka_errors import kafka_python_errors
 
 from tokentide.cli.exits import CliError, ExitCode
 from tokentide.cli.kafka_access import committed_offsets, end_offsets, kafka_errors
+from tokentide.cli.kafka_trouble import keep_kafka_quiet
 from tokentide.config import KafkaSettings, load_settings
 
 errors = kafka_python_errors()
@@ -40,6 +43,62 @@ def test_each_error_of_kafka_has_its_exit_code(name: str, code: ExitCode) -> Non
 
 def test_a_broker_that_does_not_answer_may_expect_another_protocol() -> None:
     assert "kafka.security_protocol (now PLAINTEXT)" in as_ours(errors.KafkaTimeoutError()).hint
+
+
+def logged(error: Exception) -> None:
+    """What kafka-python does while it tries to connect."""
+    logging.getLogger("kafka.net.connection").error("%s: Connection lost: %s", "x", error)
+
+
+def given_up(*tries: Exception) -> CliError:
+    """A client that logs its tries and then gives up."""
+
+    def connect() -> NoReturn:
+        for error in tries:
+            logged(error)
+        raise errors.KafkaTimeoutError
+
+    with pytest.raises(CliError) as caught, kafka_errors(KafkaSettings()):
+        connect()
+    return caught.value
+
+
+def test_a_login_that_was_refused_while_connecting_is_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    keep_kafka_quiet()
+    error = given_up(
+        errors.KafkaConnectionError("socket disconnected"),
+        errors.SaslAuthenticationFailedError("c4nary"),
+        errors.KafkaConnectionError("socket disconnected"),
+    )
+    assert "refused the login" in error.message
+    assert "c4nary" not in error.message + capsys.readouterr().err
+
+
+def test_the_reason_of_the_last_try_to_connect_is_told() -> None:
+    keep_kafka_quiet()
+    error = given_up(
+        errors.KafkaConnectionError("Handshake failed: certificate verify failed"),
+        errors.KafkaTimeoutError("Unable to bootstrap"),
+    )
+    assert error.message.endswith("does not answer: Handshake failed: certificate verify failed")
+
+
+def test_an_error_number_is_told_in_words() -> None:
+    keep_kafka_quiet()
+    error = given_up(errors.KafkaConnectionError(f"{errno.ECONNREFUSED} ECONNREFUSED"))
+    assert error.message.endswith("does not answer: connection refused")
+
+
+def test_where_a_login_is_asked_for_it_may_be_the_cause() -> None:
+    login = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "ann", "SASL_PASSWORD": "c4nary"}
+    assert "kafka.sasl_password" in as_ours(errors.KafkaTimeoutError(), **login).hint
+    assert "sasl" not in as_ours(errors.KafkaTimeoutError()).hint
+
+
+def test_the_trouble_of_an_earlier_command_is_forgotten() -> None:
+    keep_kafka_quiet()
+    logged(errors.KafkaConnectionError("long ago"))
+    assert "long ago" not in as_ours(errors.KafkaTimeoutError()).message
 
 
 def test_a_refused_login_names_the_user_and_never_the_password() -> None:

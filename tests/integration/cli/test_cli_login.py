@@ -1,0 +1,95 @@
+"""Commands on an Apache Kafka that asks for a login: what is wrong is told, and the password nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from commands_support import tokentide
+
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.fixtures import _require
+from tokentide.embedded.ports import free_port
+
+pytestmark = [pytest.mark.apache_kafka, pytest.mark.timeout(180)]
+
+LOGIN = {
+    "TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "TOKENTIDE_KAFKA_ALLOW_PLAINTEXT_SASL": "true",
+    "TOKENTIDE_KAFKA_SASL_USERNAME": "writer",
+    "TOKENTIDE_KAFKA_SASL_PASSWORD": "password-c4nary",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address at which it asks for a login: `writer` may do all, `stranger` nothing."""
+    _require("apache_kafka")
+    plain, controller, login = free_port(), free_port(), free_port()
+    clients = f"PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login}"
+    kafka = ApacheKafka(
+        tmp_path_factory.mktemp("guarded"),
+        port=plain,
+        properties={
+            "listeners": f"{clients},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": clients,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.login.plain.sasl.jaas.config": (
+                "org.apache.kafka.common.security.plain.PlainLoginModule required "
+                'user_writer="password-c4nary" user_stranger="password-c4nary";'
+            ),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS;User:writer",
+        },
+    )
+    with kafka:
+        yield f"127.0.0.1:{login}"
+
+
+def run(address: str, *arguments: str, stdin: str = "", **settings: str) -> tuple[int, str, str]:
+    environ = {"TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": address, **LOGIN, **settings}
+    done = tokentide(*arguments, environ=environ, stdin=stdin)
+    assert "c4nary" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_who_logs_in_can_do_everything(guarded: str) -> None:
+    code, _, err = run(guarded, "init", "--only", "topics")
+    assert (code, err) == (0, "")
+    event = '{"event_id": "1", "service": "a", "timestamp": "2024-05-01T00:00:00Z"}\n'
+    assert run(guarded, "ship", "-", "--quiet", stdin=event)[0] == 0
+    code, out, _ = run(guarded, "tail", "events", "--from-beginning", "--no-follow", "--json")
+    assert (code, json.loads(out)["service"]) == (0, "a")
+    assert run(guarded, "wait", "--timeout", "0")[0] == 1
+
+
+@pytest.mark.parametrize("command", [["init", "--only", "topics"], ["wait"], ["tail", "events"]])
+def test_a_wrong_password_points_to_the_login(guarded: str, command: list[str]) -> None:
+    code, _, err = run(guarded, *command, TOKENTIDE_KAFKA_SASL_PASSWORD="other-c4nary")
+    # The broker closes the connection so soon that the client does not always read why.
+    assert code in (3, 5)
+    assert "kafka.sasl_password" in err
+
+
+def test_a_user_without_rights_is_told_which_are_needed(guarded: str) -> None:
+    code, _, err = run(guarded, "init", "--only", "topics", TOKENTIDE_KAFKA_SASL_USERNAME="stranger")
+    assert code == 5
+    assert "CREATE" in err
+
+
+def test_a_client_that_does_not_log_in_is_told_about_the_protocol(guarded: str) -> None:
+    done = tokentide("wait", environ={"TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": guarded})
+    assert done.returncode == 3
+    assert "kafka.security_protocol (now PLAINTEXT)" in done.stderr
+
+
+def test_the_doctor_names_a_wrong_password(guarded: str) -> None:
+    code, out, _ = run(guarded, "doctor", "--json", TOKENTIDE_KAFKA_SASL_PASSWORD="other-c4nary")
+    assert code == 1
+    (finding,) = [f for f in json.loads(out)["findings"] if f["area"] == "kafka"]
+    assert (finding["status"], "kafka.sasl_password" in finding["remedy"]) == ("fail", True)
