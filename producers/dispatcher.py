@@ -20,24 +20,19 @@ from typing import Final, NamedTuple
 
 from tokentide.producers.buffer import EventBuffer
 from tokentide.producers.counts import Counts, Drop, log
-from tokentide.producers.errors import SpoolError
+from tokentide.producers.guarded_spool import GuardedSpool
+from tokentide.producers.health import Health
 from tokentide.producers.inspector import Inspector
 from tokentide.producers.options import ProducerOptions
 from tokentide.producers.packing import Packed, halves, packs
 from tokentide.producers.spool import Spool, Spooled
 from tokentide.producers.transport import Outcome, Result, Transport
 
-FIRST_BACKOFF_S: Final = 0.25
-LAST_BACKOFF_S: Final = 15.0
-SPOOL_RETRY_S: Final = 10.0
-"""After the disk refused, how long to leave it alone."""
-SYNC_EVERY_S: Final = 1.0
-ADOPT_EVERY_S: Final = 60.0
 IDLE_WAIT_S: Final = 30.0
 POLL_S: Final = 0.1
 """How often to look whether a connection has come up."""
-LEAST_RECORD_BYTES: Final = 1024
 LEAST_WAIT_S: Final = 0.005
+LEAST_RECORD_BYTES: Final = 1024
 OVERDUE_S: Final = 2.0
 """How long after the delivery time-out the transport is taken for stuck, and begun afresh."""
 PRESSURE: Final = 0.5
@@ -77,34 +72,20 @@ class Dispatcher:
     ) -> None:
         self._buffer = buffer
         self._transport = transport
-        self._spool = spool
         self._counts = counts
         self._options = options
         self._monotonic = monotonic
         self._inspector = Inspector(counts, monotonic) if options.sample_checks else None
         self._packed: deque[Packed] = deque()
         self._flights: dict[int, _Flight] = {}
-        self._ends: deque[tuple[int, Result]] = deque()  # filled by the transport's threads
-        self._tickets = 0
         self._flying_bytes = 0
-        self._connected = False
-        self._answers = True
-        self._last_answer = monotonic()
-        self._blocked_since: float | None = None
-        self._retry_at = 0.0
-        self._backoff_s = FIRST_BACKOFF_S
-        self._spool_retry_at = 0.0
-        self._sync_at = 0.0
-        self._adopt_at = 0.0
-        self._resend_at = 0.0
+        self._tickets = 0
+        self._ends: deque[tuple[int, Result]] = deque()  # filled by the transport's threads
+        self._health = Health(patience_s=options.away_after_s, now=monotonic())
         self._was_away = False
-        self._singly = 0
-        """How many more records to send one by one."""
-        self._is_spent = False
-        """A probe failed: the connection is to be made anew."""
+        self._resend_at = 0.0
         self._record_max_bytes = options.record_max_bytes
-        self.problem: str | None = None
-        """The last reason why Kafka did not take something; None after it did."""
+        self.spool: Final = GuardedSpool(spool, counts)
 
     # what the sender and the statistics ask
 
@@ -119,31 +100,32 @@ class Dispatcher:
         return sum(record.events for record in list(self._packed))
 
     @property
-    def spool(self) -> Spool | None:
-        """The spool, for the statistics."""
-        return self._spool
+    def is_connected(self) -> bool:
+        """Whether Kafka answers, as far as known."""
+        return self._health.is_connected and self._health.answers
 
     @property
-    def connected(self) -> bool:
-        """Whether Kafka answers, as far as known."""
-        return self._connected and self._answers
+    def problem(self) -> str | None:
+        """Why it does not, where known."""
+        return self._health.problem
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to send, in memory or in the spool."""
-        return not (self._has_memory or (self._spool and self._spool.events))
+        return not (self._has_memory or self.spool.events)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Kafka has not taken anything for a while although something wants to be sent."""
+        return self._health.is_away(self._oldest_since, self._monotonic())
 
     @property
     def _has_memory(self) -> bool:
         return bool(len(self._buffer) or self._packed or self._flights)
 
-    def is_away(self) -> bool:
-        """Whether Kafka has not taken anything for a while although something wants to be sent."""
-        now = self._monotonic()
-        patience_s = self._options.away_after_s
-        if self._blocked_since is not None and now - self._blocked_since >= patience_s:
-            return True
-        return self._is_stalled(now)
+    @property
+    def _oldest_since(self) -> float | None:
+        return next((flight.since for flight in self._flights.values()), None)
 
     # the work
 
@@ -159,7 +141,7 @@ class Dispatcher:
         self._send_new(now, hurry=hurry)
         self._send_spooled(now, hurry=hurry)
         self._settle_ends(now)
-        self._keep_spool(now)
+        self.spool.keep(now)
         self._tell_away()
         self._counts.report()
         return self._wait_s(now, hurry=hurry)
@@ -168,25 +150,22 @@ class Dispatcher:
         """Put everything that is left into the spool, or count it as lost; return whether nothing was."""
         now = self._monotonic()
         self._settle_ends(now)
-        for flight in reversed(self._flights.values()):
-            self._take_back(flight)
-        self._flights.clear()
-        self._flying_bytes = 0
-        self._spool_retry_at = 0.0
+        self._take_all_back()
         all_delivered = self.is_idle
+        self.spool.forgive()
         while (record := self._next_record(now, everything=True)) is not None:
             if not self._to_spool(record, now):
                 self._counts.drop(Drop.NOT_DELIVERED, record.events)
-        if self._spool:
-            self._spool.close()
+        self.spool.close()
         self._counts.report(last=True)
         return all_delivered
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
         self._transport.abandon()
-        if self._spool:
-            self._spool.abandon()
+        self.spool.abandon()
+
+    # what has come back
 
     def _settle_ends(self, now: float) -> None:
         refused: list[tuple[_Flight, Result]] = []
@@ -197,10 +176,10 @@ class Dispatcher:
                 continue
             self._flying_bytes -= len(flight.record.value)
             if result.outcome is Outcome.UNAVAILABLE:
-                self._failed(flight, result.reason, now)
+                self._take_back(flight)
+                self._health.failed(result.reason, since=flight.since, now=now)
                 continue
-            self._answered(now)
-            self._singly = max(0, self._singly - 1)
+            self._health.answered(now)
             if result.outcome is Outcome.ACKED:
                 self._counts.delivered += flight.record.events
                 self._forget(flight)
@@ -209,37 +188,27 @@ class Dispatcher:
         for flight, result in reversed(refused):  # the first of them is to be the first again
             self._refused(flight, result, now)
 
-    def _answered(self, now: float) -> None:
-        self._answers = True
-        self._last_answer = now
-        self._blocked_since = None
-        self._backoff_s = FIRST_BACKOFF_S
-        self._retry_at = 0.0
-        self.problem = None
-
-    def _failed(self, flight: _Flight, reason: str | None, now: float) -> None:
-        self._take_back(flight)
-        if self._blocked_since is None:
-            self._blocked_since = flight.since
-        self.problem = reason or "not acknowledged"
-        self._is_spent = not self._answers
-        if self._answers or now >= self._retry_at:  # one failure of many flights is one failure
-            self._retry_at = now + self._backoff_s
-            self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
-        self._answers = False
+    def _forget(self, flight: _Flight) -> None:
+        if flight.spooled:
+            self.spool.settle(flight.spooled)
 
     def _take_back(self, flight: _Flight) -> None:
         """Make a record that was on its way one of the next to be sent."""
         if flight.spooled:
-            assert self._spool
-            self._spool.give_back(flight.spooled)
+            self.spool.give_back(flight.spooled)
         else:
             self._packed.appendleft(flight.record)
+
+    def _take_all_back(self) -> None:
+        flights, self._flights = list(self._flights.values()), {}
+        self._flying_bytes = 0
+        for flight in reversed(flights):
+            self._take_back(flight)
 
     def _refused(self, flight: _Flight, result: Result, now: float) -> None:
         record = flight.record
         if not flight.is_alone:
-            self._singly += 1
+            self._health.go_singly()
             self._take_back(flight)
         elif record.events == 1:
             reason = Drop.TOO_LARGE if result.outcome is Outcome.TOO_LARGE else Drop.REFUSED
@@ -252,86 +221,60 @@ class Dispatcher:
                 self._record_max_bytes = min(self._record_max_bytes, smaller)
 
     def _split(self, flight: _Flight, now: float) -> None:
-        for part in reversed(halves(flight.record)):
-            self._singly += 1
+        parts = halves(flight.record)
+        self._health.go_singly(len(parts))
+        for part in reversed(parts):
             # From the spool, back into the spool: its copy of the whole is given up.
-            if not (flight.spooled and self._to_spool(part, now, is_new=False)):
+            if not (flight.spooled and self.spool.append(part, now)):
                 self._packed.appendleft(part)
         self._forget(flight)
 
+    # the connection
+
     def _renew_transport(self, now: float) -> None:
         """Begin afresh where the client is stuck (seen with kafka-python) or a probe has failed."""
-        oldest = next(iter(self._flights.values()), None)
-        overdue_s = self._options.delivery_timeout_s + OVERDUE_S
-        if oldest is not None and now - oldest.since >= overdue_s:
-            flights, self._flights = list(self._flights.values()), {}
-            for flight in reversed(flights):
-                self._flying_bytes -= len(flight.record.value)
-                self._failed(flight, "the client is stuck", now)
-            self._is_spent = True
-        if self._is_spent and not self._flights:
-            self._is_spent = False
-            self._connected = False
+        since = self._oldest_since
+        if since is not None and now - since >= self._options.delivery_timeout_s + OVERDUE_S:
+            self._take_all_back()
+            self._health.failed("the client is stuck", since=since, now=now)
+            self._health.is_spent = True
+        if self._health.is_spent and not self._flights:
+            self._health.reconnecting()
             self._transport.reset()
 
-    def _forget(self, flight: _Flight) -> None:
-        if flight.spooled:
-            assert self._spool
-            self._spool.settle(flight.spooled)
-
     def _look_at_connection(self, now: float) -> None:
-        if not (self._has_memory or (self._spool and self._spool.has_more) or self._connected):
+        was_connected = self._health.is_connected
+        if not (self._has_memory or self.spool.has_more(now) or was_connected):
             return  # nobody asks for a connection
-        was_connected, self._connected = self._connected, self._transport.ready()
-        if self._connected:
-            if not was_connected or now >= self._adopt_at:
-                self._adopt(now)
-        else:
-            self.problem = self._transport.problem or self.problem
-        if not self._can_reach(now) and self._has_memory and self._blocked_since is None:
-            self._blocked_since = now
-        elif self._connected and self._answers:
-            self._blocked_since = None
+        is_up = self._transport.ready()
+        if is_up:
+            self.spool.adopt(now, at_once=not was_connected)
+        self._health.look(is_up=is_up, problem=self._transport.problem, is_wanted=self._has_memory, now=now)
 
-    def _adopt(self, now: float) -> None:
-        self._adopt_at = now + ADOPT_EVERY_S
-        if self._spool:
-            try:
-                recovered = self._spool.adopt()
-            except SpoolError as error:
-                self._spool_fails(error, now)
-            else:
-                if recovered:
-                    log.info("%d events of an earlier process found in the spool; sending them", recovered)
+    def _tell_away(self) -> None:
+        was_away, self._was_away = self._was_away, self.is_away
+        if self._was_away and not was_away:
+            where = "wait on disk" if self.spool.exists else "wait in memory, as far as there is room"
+            self._counts.trouble(f"Kafka does not answer ({self.problem or 'time-out'}); events {where}")
+        elif was_away and not self._was_away:
+            log.info("Kafka answers again")
 
-    def _can_reach(self, now: float) -> bool:
-        return self._connected and now >= self._retry_at
-
-    def _is_stalled(self, now: float) -> bool:
-        oldest = next(iter(self._flights.values()), None)
-        if oldest is None:
-            return False
-        return now - max(oldest.since, self._last_answer) >= self._options.away_after_s
-
-    @property
-    def _is_one_by_one(self) -> bool:
-        """Whether the next record is a probe, or one of several that may be the refused one."""
-        return not self._answers or self._singly > 0
+    # sending
 
     def _can_send(self, now: float) -> bool:
-        if not self._can_reach(now) or self._flying_bytes >= self._options.in_flight_max_bytes:
+        if not self._health.can_reach(now) or self._flying_bytes >= self._options.in_flight_max_bytes:
             return False
-        if self._is_one_by_one:
+        if self._health.is_one_by_one:
             return not self._flights
-        return not self._is_stalled(now)
+        return not self._health.is_stalled(self._oldest_since, now)
 
     def _send_new(self, now: float, *, hurry: bool) -> None:
         everything = hurry or self._buffer.is_closed or self._is_due(now)
         while True:
             # One by one the spool goes first: a probe is an old record, and who was refused is found.
-            is_spool_first = self._is_one_by_one and self._spool is not None and self._spool.has_more
+            is_spool_first = self._health.is_one_by_one and self.spool.has_more(now)
             direct = self._can_send(now) and not (is_spool_first and not self._packed)
-            if not direct and not (self.is_away() or self._buffer.fill >= PRESSURE):
+            if not direct and not (self.is_away or self._buffer.fill >= PRESSURE):
                 return
             record = self._next_record(now, everything=everything)
             if record is None:
@@ -362,20 +305,13 @@ class Dispatcher:
         return self._packed.popleft() if self._packed else None
 
     def _send_spooled(self, now: float, *, hurry: bool) -> None:
-        spool = self._spool
         while (
-            spool is not None
-            and spool.has_more
+            self.spool.has_more(now)
             and self._can_send(now)
             and (hurry or now >= self._resend_at)
             and self._flying_bytes < self._options.in_flight_max_bytes / 2  # new events have the other half
         ):
-            try:
-                spooled = spool.next()
-            except SpoolError as error:
-                self._spool_fails(error, now)
-                self._resend_at = now + SPOOL_RETRY_S
-                return
+            spooled = self.spool.next(now)
             if spooled is None:
                 return
             self._send(spooled.record, spooled, now)
@@ -385,7 +321,7 @@ class Dispatcher:
     def _send(self, record: Packed, spooled: Spooled | None, now: float) -> None:
         self._tickets += 1
         ticket = self._tickets
-        self._flights[ticket] = _Flight(record, now, spooled, self._is_one_by_one)
+        self._flights[ticket] = _Flight(record, now, spooled, self._health.is_one_by_one)
         self._flying_bytes += len(record.value)
         try:
             self._transport.send(record.value, partial(self._ended, ticket))
@@ -396,37 +332,13 @@ class Dispatcher:
         self._ends.append((ticket, result))
         self._buffer.wake.set()
 
-    def _to_spool(self, record: Packed, now: float, *, is_new: bool = True) -> bool:
-        if self._spool is None or now < self._spool_retry_at:
+    def _to_spool(self, record: Packed, now: float) -> bool:
+        if not self.spool.append(record, now):
             return False
-        try:
-            self._spool.append(record)
-        except SpoolError as error:
-            self._spool_fails(error, now)
-            return False
-        if is_new:
-            self._counts.spooled += record.events
+        self._counts.spooled += record.events
         return True
 
-    def _spool_fails(self, error: SpoolError, now: float) -> None:
-        self._spool_retry_at = now + SPOOL_RETRY_S
-        self._counts.trouble(str(error))
-
-    def _keep_spool(self, now: float) -> None:
-        if self._spool and now >= self._sync_at:
-            self._sync_at = now + SYNC_EVERY_S
-            try:
-                self._spool.sync()
-            except SpoolError as error:
-                self._spool_fails(error, now)
-
-    def _tell_away(self) -> None:
-        was_away, self._was_away = self._was_away, self.is_away()
-        if self._was_away and not was_away:
-            where = "wait on disk" if self._spool else "wait in memory, as far as there is room"
-            self._counts.trouble(f"Kafka does not answer ({self.problem or 'time-out'}); events {where}")
-        elif was_away and not self._was_away:
-            log.info("Kafka answers again")
+    # waiting
 
     def _wait_s(self, now: float, *, hurry: bool) -> float:
         if self._ends:
@@ -435,10 +347,13 @@ class Dispatcher:
 
     def _waits(self, now: float, *, hurry: bool) -> Iterator[float]:
         yield IDLE_WAIT_S
+        can_send = self._can_send(now)
         oldest_at = self._buffer.oldest_at
-        if oldest_at is not None:
+        if oldest_at is not None and can_send:
             yield 0.0 if hurry else max(oldest_at + self._options.linger_ms / 1000 - now, 0.0)
         if self._has_memory:  # a connection may come up, a flight may stall
             yield POLL_S
-        if self._spool and self._spool.has_more:
-            yield max(self._resend_at - now, 0.0) if self._can_send(now) else 5 * POLL_S
+        if self.spool.has_more(now):
+            yield max(self._resend_at - now, 0.0) if can_send else 5 * POLL_S
+        elif self.spool.events:  # being sent, or the disk refuses to be read for a while
+            yield 5 * POLL_S

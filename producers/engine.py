@@ -115,7 +115,7 @@ class Engine:
             in_spool=spool.events if spool else 0,
             queue_bytes=self._buffer.bytes,
             spool_bytes=spool.bytes if spool else 0,
-            connected=dispatcher.connected if dispatcher else False,
+            connected=dispatcher.is_connected if dispatcher else False,
             problem=dispatcher.problem if dispatcher else None,
         )
 

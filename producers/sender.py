@@ -140,7 +140,7 @@ class Sender:
 
     def _is_hopeless(self) -> bool:
         """Nobody is there to send to; a first connection that may still come up is waited for."""
-        return self._dispatcher.is_away() and self._dispatcher.problem is not None
+        return self._dispatcher.is_away and self._dispatcher.problem is not None
 
     def _is_late(self) -> bool:
         return self._time_left() == 0.0

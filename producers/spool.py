@@ -89,8 +89,7 @@ class Spool:
             self._finish_writer()
         if self._writer is None:
             self._make_room(max(self._segment_bytes, HEADER_BYTES + frame_size(record)))
-            self._own = self._own or new_lane(self._made_folder())
-            self._writer = SegmentWriter(self._own.next_path())
+            self._writer = SegmentWriter(self._lane().next_path())
         self._writer.append(record)
 
     def sync(self) -> None:
@@ -183,12 +182,17 @@ class Spool:
         if self._own:
             yield self._own
 
-    def _made_folder(self) -> Path:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise SpoolError(f"cannot make the spool's folder: {error.strerror}") from error
-        return self.folder
+    def _lane(self) -> Lane:
+        if self._own and not self._own.is_intact:  # somebody has cleaned up
+            self._own.leave()
+            self._own = None
+        if self._own is None:
+            try:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise SpoolError(f"cannot make the spool's folder: {error.strerror}") from error
+            self._own = new_lane(self.folder)
+        return self._own
 
     def _damaged(self, events: int) -> None:
         self._on_drop(Drop.SPOOL_DAMAGED, events)

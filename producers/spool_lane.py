@@ -40,6 +40,14 @@ class Lane:
         self._count += 1
         return self.folder / f"{self.name}-{self._count:08d}.seg"
 
+    @property
+    def is_intact(self) -> bool:
+        """Whether the lock is still the one that others look at."""
+        try:
+            return _lock_path(self.folder, self.name).stat().st_ino == os.fstat(self._lock).st_ino
+        except OSError:
+            return False
+
     def segments(self) -> list[Path]:
         """Return the segments that exist, oldest first."""
         return sorted(self.folder.glob(f"{self.name}-*.seg"))

@@ -133,6 +133,10 @@ class Segment:
         Raises:
             SpoolError: the file cannot be read now.
         """
+        if self._fd is None and not self.path.exists():  # somebody has cleaned up
+            self._on_damage(self.events)
+            self.events = 0
+            return None
         fd = self._opened()
         while self._pending:
             frame = self._pending.popleft()

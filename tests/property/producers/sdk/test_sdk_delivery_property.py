@@ -275,19 +275,17 @@ def test_the_day_of_the_negative_controls_is_survived_by_the_real_code(disk):
 def test_negative_control_a_dispatcher_that_loses_events_is_found_out(disk, monkeypatch, broken):
     if broken == "forgets what timed out":
 
-        def forget(self, flight, _result, now):
+        def forget(self, flight):
             if flight.spooled:
-                self._spool.give_back(flight.spooled)
-            self._answers = False
-            self._retry_at = now + 0.25
+                self.spool.give_back(flight.spooled)
 
-        monkeypatch.setattr(Dispatcher, "_failed", forget)
+        monkeypatch.setattr(Dispatcher, "_take_back", forget)
     else:
         real = Dispatcher._send
 
         def settle_first(self, record, spooled, now):
             if spooled:
-                self._spool.settle(spooled)
+                self.spool.settle(spooled)
             real(self, record, None, now)
 
         monkeypatch.setattr(Dispatcher, "_send", settle_first)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -340,3 +341,18 @@ def test_a_large_backlog_does_not_keep_its_files_open(folder, drops, record):
     assert len(files(folder, "seg")) >= 4
     assert len(list(OPEN_FILES.iterdir())) - before <= 2
     assert len(drained(spool)) == 500
+
+
+def test_a_folder_that_somebody_has_cleaned_up_costs_what_was_in_it_and_no_more(folder, drops, record):
+    spool = new(folder, drops, max_bytes=80_000)
+    for number in range(30):
+        spool.append(record(number, size=1000, events=2))
+    shutil.rmtree(folder)
+    for number in range(30, 50):
+        spool.append(record(number, size=1000, events=2))
+    left = drained(spool)
+    assert left[-10:] == list(range(40, 50))
+    assert 2 * len(left) + drops[Drop.SPOOL_DAMAGED] == 100
+    assert not spool.has_more
+    spool.close()
+    assert new(folder, drops).adopt() == 0
