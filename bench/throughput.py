@@ -74,7 +74,7 @@ def _run(stand: Stand, records: Sequence[bytes], truth: Truth) -> Run:
 def _load(made: Pipeline, records: Sequence[bytes]) -> None:
     producer = KafkaProducer(
         bootstrap_servers=made.broker.bootstrap_servers, compression_type="lz4", linger_ms=50, batch_size=1 << 19,
-        acks="all", max_request_size=4 << 20, buffer_memory=1 << 28,
+        acks="all", max_request_size=4 << 20,
     )  # fmt: skip
     topic = f"{made.prefix}events"
     for number, record in enumerate(records):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokentide.schemas.aggregates import WINDOW_SECONDS
-from tokentide.schemas.arrow import LEDGER_ROWS, TIME_US
+from tokentide.schemas.arrow import LEDGER_ROWS, TIME_US, WINDOW_ROWS
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.arrays import all_true, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
@@ -49,6 +49,7 @@ class SegmentFold:
         self._lost = lost
         self._count = Counter[str]()
         self._rejects = Counter[RejectReason]()
+        self._latest: tuple[int, Int64s, pa.Table] = (-1, np.empty(0, np.int64), WINDOW_ROWS.empty_table())
 
     @property
     def span(self) -> Span:
@@ -107,8 +108,12 @@ class SegmentFold:
             OverflowError: see `Totals.sums`.
         """
         dirty = self._totals.dirty_slots(reader)
-        rows = partial_rows(self._span, self._slots.all(), self._totals, dirty)
         self._totals.mark_clean(reader, dirty)
+        # As a rule both readers ask one after the other for the same: it is built once.
+        version, slots, rows = self._latest
+        if version != self._span.version or not np.array_equal(slots, dirty):
+            rows = partial_rows(self._span, self._slots.all(), self._totals, dirty)
+            self._latest = (self._span.version, dirty, rows)
         return rows
 
     def ledger_row(self) -> pa.Table:
