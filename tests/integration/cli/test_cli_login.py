@@ -68,9 +68,8 @@ def test_who_logs_in_can_do_everything(guarded: str) -> None:
     assert run(guarded, "wait", "--timeout", "0")[0] == 1
 
 
-@pytest.mark.parametrize("command", [["init", "--only", "topics"], ["wait"], ["tail", "events"]])
-def test_a_wrong_password_points_to_the_login(guarded: str, command: list[str]) -> None:
-    code, _, err = run(guarded, *command, TOKENTIDE_KAFKA_SASL_PASSWORD="other-c4nary")
+def test_a_wrong_password_points_to_the_login(guarded: str) -> None:
+    code, _, err = run(guarded, "wait", TOKENTIDE_KAFKA_SASL_PASSWORD="other-c4nary")
     # The broker closes the connection so soon that the client does not always read why.
     assert code in (3, 5)
     assert "kafka.sasl_password" in err
@@ -86,10 +85,3 @@ def test_a_client_that_does_not_log_in_is_told_about_the_protocol(guarded: str) 
     done = tokentide("wait", environ={"TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": guarded})
     assert done.returncode == 3
     assert "kafka.security_protocol (now PLAINTEXT)" in done.stderr
-
-
-def test_the_doctor_names_a_wrong_password(guarded: str) -> None:
-    code, out, _ = run(guarded, "doctor", "--json", TOKENTIDE_KAFKA_SASL_PASSWORD="other-c4nary")
-    assert code == 1
-    (finding,) = [f for f in json.loads(out)["findings"] if f["area"] == "kafka"]
-    assert (finding["status"], "kafka.sasl_password" in finding["remedy"]) == ("fail", True)
