@@ -162,10 +162,11 @@ def test_paths_with_spaces_and_other_letters_are_fine(tmp_path):
         assert server.sql("SELECT a FROM t") == "1"
 
 
-def test_a_configuration_file_in_the_working_directory_is_not_taken_for_ours(tmp_path, monkeypatch):
-    (tmp_path / "config.xml").write_text(
-        "<clickhouse><display_name>foreign</display_name></clickhouse>", encoding="ascii"
-    )
+@pytest.mark.parametrize(
+    "foreign", ["<clickhouse><display_name>foreign</display_name></clickhouse>", "<this is not XML"]
+)
+def test_a_configuration_file_in_the_working_directory_is_not_taken_for_ours(tmp_path, monkeypatch, foreign):
+    (tmp_path / "config.xml").write_text(foreign, encoding="ascii")
     monkeypatch.chdir(tmp_path)
     with running(tmp_path) as server:
         assert server.sql("SELECT displayName()") == "tokentide"
