@@ -6,6 +6,7 @@ Once with kafka-python (the SDK and the commands), once with aiokafka (the worke
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -140,6 +141,29 @@ def retried_over_a_lost_answer(proxy: TcpProxy, send) -> None:
     future.get(timeout=60)
 
 
+class Member:
+    """A member of a group that polls in a thread of its own: one that waits for a rebalance must not stop others."""
+
+    def __init__(self, broker, group: str, topic: str) -> None:
+        self.owned: set[int] = set()
+        self._is_leaving = threading.Event()
+        self._thread = threading.Thread(target=self._live, args=(broker, group, topic), daemon=True)
+
+    def _live(self, broker, group: str, topic: str) -> None:
+        with broker.consumer(topic, group_id=group, **SHORT_SESSION) as consumer:
+            while not self._is_leaving.is_set():
+                consumer.poll(timeout_ms=50)
+                self.owned = {place.partition for place in consumer.assignment()}
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._is_leaving.set()
+        self._thread.join()
+
+
 class TestGroups:
     def test_a_group_goes_on_where_it_has_committed(self, broker):
         topic, group = broker.create_topic(partitions=2), broker.unique("group")
@@ -166,23 +190,12 @@ class TestGroups:
 
     def test_two_members_share_the_partitions_and_one_takes_over_when_the_other_leaves(self, broker):
         topic, group = broker.create_topic(partitions=4), broker.unique("group")
-        options = {"group_id": group, **SHORT_SESSION}
-        with broker.consumer(topic, **options) as stays:
-            with broker.consumer(topic, **options) as leaves:
-
-                def shared() -> bool:
-                    stays.poll(timeout_ms=50)
-                    leaves.poll(timeout_ms=50)
-                    ours, theirs = stays.assignment(), leaves.assignment()
-                    return len(ours) == len(theirs) == 2 and not ours & theirs
-
-                wait_until(shared)
-
-            def owns_all() -> bool:
-                stays.poll(timeout_ms=50)
-                return len(stays.assignment()) == 4
-
-            wait_until(owns_all)
+        with Member(broker, group, topic) as stays:
+            with Member(broker, group, topic) as leaves:
+                wait_until(
+                    lambda: len(stays.owned) == len(leaves.owned) == 2 and not stays.owned & leaves.owned
+                )
+            wait_until(lambda: len(stays.owned) == 4)
 
     def test_a_commit_of_another_generation_or_of_a_stranger_is_refused(self, broker):
         topic, group = broker.create_topic(), broker.unique("group")
