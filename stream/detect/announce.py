@@ -126,6 +126,10 @@ class Announcements:
         elif waiting.incident != incident or waiting.is_gone != is_gone:
             self._waiting[name] = waiting._replace(incident=incident, is_gone=is_gone, changed_at=now_s)
 
+    def forget_waiting(self) -> None:
+        """Say nothing of what was considered so far: some of it is another worker's now."""
+        self._waiting.clear()
+
     def due(self, now_s: float, *, everything: bool = False) -> list[Anomaly]:
         """Take the messages that are to be sent now, the earliest incident first; they count as said."""
         ready = [

@@ -96,6 +96,12 @@ class Detector:
         self._kept = []
         return found
 
+    def tell_again(self) -> None:
+        """Let the next `judged` have everything."""
+        for group in self._groups():
+            group.tell_again()
+            self._revised[group] = None
+
     def _groups(self) -> list[Group]:
         return [group for grouping in self._groupings for group in grouping.groups]
 
@@ -138,9 +144,7 @@ class Detector:
         self._take_over()
         if not self._has_said:
             # While old records are read again, little of what was judged to make room was meant to be told.
-            for group in self._groups():
-                group.tell_again()
-                self._revised[group] = None
+            self.tell_again()
         waiting = [group for group in self._open if group.service in self._advanced]
         groups = {**self._revised, **dict.fromkeys(waiting)}
         self._revised, self._advanced = {}, set()

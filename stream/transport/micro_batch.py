@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -89,6 +89,20 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
             for tp in assignment
         }
 
+    async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
+        """See `MicroBatchConsumer.offsets_since`."""
+        offsets: Mapping[TP, int | None] = await self.call_thread(self._offsets_since, timestamp_ms, places)
+        return offsets
+
+    async def _offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
+        asked = {TopicPartition(*tp): timestamp_ms for tp in places}
+        found = await self._ensure_consumer().offsets_for_times(asked)
+        # The embedded broker answers with the timestamp -1 where others leave the partition out.
+        return {
+            TP(*tp): None if offset is None or offset.timestamp < 0 else offset.offset
+            for tp, offset in found.items()
+        }
+
     async def seek_all(self, positions: Mapping[TP, int]) -> None:
         """Read on from these positions."""
         await self.call_thread(self._seek_all, positions)
@@ -167,6 +181,11 @@ class MicroBatchConsumer(driver.Consumer):
         """See `MicroBatchThread.commit_position`."""
         thread = cast("MicroBatchThread", self._thread)
         return await thread.commit_position(positions)
+
+    async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
+        """Of each partition the first offset that was sent at a time or later; None where there is none."""
+        thread = cast("MicroBatchThread", self._thread)
+        return await thread.offsets_since(timestamp_ms, places)
 
 
 class MicroBatchTransport(driver.Transport):

@@ -1,0 +1,440 @@
+"""The detect stage: holds the assigned partitions of the windows topic and says what their incidents are.
+
+It reads in the worker's event loop, beside ingest: batches are only queued where they arrive (`take`), and worked off in
+small slices. Incidents go to Kafka first and then to ClickHouse; neither ClickHouse nor the search for examples is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tokentide.schemas.anomaly import Anomaly
+from tokentide.sinks.errors import SinkStoppedError
+from tokentide.stream.detect.announce import Announcements, Patience
+from tokentide.stream.detect.detector import Detector
+from tokentide.stream.detect.room import Limits
+from tokentide.stream.detect.rows import NotPartialsError, PartialDecoder
+from tokentide.stream.detect.rules import DEFAULT_RULES, Examples, Rule
+from tokentide.stream.detection_table import Said
+from tokentide.stream.transport.fetched import Fetched
+
+log = structlog.get_logger("tokentide.detection")
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+LOOK_BACK_HOURS: Final = 7
+"""How far back of sending time a partition is read when it is newly assigned: the six hours of a baseline, and one."""
+
+MOST_ROWS: Final = 400_000
+"""Partials held by one worker, over all its partitions."""
+
+_HOLD_BYTES: Final = 16_777_216
+_GO_ON_BYTES: Final = 4_194_304
+"""Records waiting above the one, no more are fetched until they are below the other."""
+
+_SLICE_RECORDS: Final = 8
+"""Records worked off at once: a few thousand rows, some 20 ms."""
+
+_TICK_S: Final = 0.25
+_COMMIT_S: Final = 5.0
+
+_MOST_LINES: Final = 20
+"""Log lines for what is said at once: an outage of a provider may open thousands of incidents."""
+
+_EXAMPLES_AFTER_S: Final = 2.0
+"""The events of a partial are stored a moment after it is published, or before."""
+_EXAMPLES_TRIES: Final = 3
+_MOST_SEARCHES: Final = 200
+
+
+class Bounds(Protocol):
+    """What the broker says of an assigned partition."""
+
+    @property
+    def committed(self) -> int | None:
+        """Up to where the group has judged."""
+        ...
+
+    @property
+    def earliest(self) -> int:
+        """The first offset that is still there."""
+        ...
+
+
+class Topic(Protocol):
+    """The topic of incidents; see `tokentide.stream.detection_topic`."""
+
+    async def heard(self) -> Sequence[Anomaly]:
+        """What was sent since the last call, by anybody."""
+        ...
+
+    async def send(self, anomalies: Sequence[Anomaly]) -> None:
+        """Return when it is durable."""
+
+
+class Table(Protocol):
+    """The table of incidents; see `tokentide.stream.detection_table`."""
+
+    async def insert(self, anomalies: Sequence[Anomaly]) -> None:
+        """Return when it is stored, however long that takes."""
+
+    async def said(self) -> Said:
+        """What it knows; raises `ClickHouseError`."""
+        ...
+
+    async def examples(self, anomaly: Anomaly, kind: Examples) -> Sequence[str]:
+        """Events that show an incident; raises `ClickHouseError`."""
+        ...
+
+
+class Outside(NamedTuple):
+    """Everything that the stage needs of the world."""
+
+    topic: Topic
+    table: Table
+    log_end: Callable[[Place], int | None]
+    """The end of an assigned partition, as far as it is known."""
+    hold: Callable[[Place, bool], None]
+    """Stop fetching a partition, or go on."""
+    commit: Callable[[Mapping[Place, int]], Awaitable[bool]]
+
+
+class Progress(NamedTuple):
+    """Totals since the start of the process."""
+
+    partials: int = 0
+    refused_records: int = 0
+    messages: int = 0
+
+
+class _Assigned:
+    """One partition of the windows topic."""
+
+    def __init__(self, detector: Detector, begin: int, judged_to: int | None) -> None:
+        self.detector = detector
+        self.position = begin
+        self.judged_to = judged_to
+        """Up to where an earlier owner had judged, by the group's commit."""
+        self.end: int | None = None
+        """End of the log when the first records came: up to there, old records are read again."""
+        self.has_heard = False
+        """Whether it knows what was said of its series."""
+
+    @property
+    def has_caught_up(self) -> bool:
+        return self.end is not None and self.position >= self.end
+
+
+class Detection:
+    """The detect stage of one worker. Build and use it inside one event loop."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        rules: Iterable[Rule] = DEFAULT_RULES,
+        *,
+        patience: Patience | None = None,
+        groups: int = Limits().groups,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the stage.
+
+        Args:
+            outside: the world.
+            rules: what to look for.
+            patience: how long changes wait before they are said.
+            groups: series to hold of each partition.
+            clock: seconds, never backwards; decides only when something is said.
+        """
+        self._outside = outside
+        self._rules = tuple(rules)
+        self._groups = groups
+        self._clock = clock
+        self._announcements = Announcements(self._rules, patience)
+        self._decoder = PartialDecoder()
+        self._assigned: dict[Place, _Assigned] = {}
+        self._generation: int | None = None
+        self._waiting: deque[Fetched] = deque()
+        self._waiting_bytes = 0
+        self._is_holding = False
+        self._arrived = asyncio.Event()
+        self._unstored: dict[str, Anomaly] = {}
+        self._to_store = asyncio.Event()
+        self._to_explain: deque[tuple[float, int, Anomaly]] = deque(maxlen=_MOST_SEARCHES)
+        self._committed: dict[Place, int] = {}
+        self._commit_at = 0.0
+        self._speaking = asyncio.Lock()
+        self.progress = Progress()
+
+    def begin(
+        self, bounds: Mapping[Place, Bounds], look_back: Mapping[Place, int | None], generation: int
+    ) -> Mapping[Place, int]:
+        """A new generation of the group has assigned these partitions; return where to begin reading each.
+
+        One that was held in the generation before goes on where it was; the others are read back.
+
+        Args:
+            bounds: what the broker says of each.
+            look_back: of each the first offset that is young enough to be read back, if there is one.
+            generation: of the group.
+        """
+        held, self._assigned = self._assigned, {}
+        for place, found in bounds.items():
+            self._assigned[place] = held.get(place) or self._new(found, look_back.get(place), len(bounds))
+        if held.keys() - bounds.keys():
+            self._announcements.forget_waiting()
+            for assigned in self._assigned.values():
+                assigned.detector.tell_again()
+        self._generation = generation
+        self._committed = {}
+        self._drop_waiting()
+        return {place: assigned.position for place, assigned in self._assigned.items()}
+
+    def _new(self, bounds: Bounds, look_back: int | None, partitions: int) -> _Assigned:
+        begin = bounds.earliest if look_back is None else max(bounds.earliest, look_back)
+        if bounds.committed is not None:
+            begin = max(bounds.earliest, min(begin, bounds.committed))
+        limits = Limits(rows=max(50_000, MOST_ROWS // partitions), groups=self._groups)
+        detector = Detector(self._rules, is_complete=begin == 0, limits=limits)
+        return _Assigned(detector, begin, bounds.committed)
+
+    async def forget(self) -> None:
+        """Partitions are being taken away: say nothing more until it is known which are left.
+
+        Returns when what is being said is said, so that the next owner hears of it.
+        """
+        self._generation = None
+        self._drop_waiting()
+        async with self._speaking:
+            pass
+
+    def take(self, fetched: Fetched, generation: int) -> None:
+        """Queue a batch; never waits."""
+        place = fetched.topic, fetched.partition
+        assigned = self._assigned.get(place)
+        if generation != self._generation or assigned is None:
+            return
+        if assigned.end is None and (end := self._outside.log_end(place)) is not None:
+            assigned.end = max(end, fetched.batch.end)
+        self._waiting.append(fetched)
+        self._waiting_bytes += _size(fetched)
+        self._arrived.set()
+        if self._waiting_bytes > _HOLD_BYTES and not self._is_holding:
+            self._hold(hold=True)
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        if self._is_holding:
+            self._hold(hold=False)
+
+    def _hold(self, *, hold: bool) -> None:
+        self._is_holding = hold
+        for place in self._assigned:
+            self._outside.hold(place, hold)
+
+    def loops(self) -> Sequence[Coroutine[None, None, None]]:
+        """What has to run beside each other, until cancelled.
+
+        They raise whatever ends the worker: Kafka cannot be reached, ClickHouse refuses rows for good.
+        """
+        return self._work(), self._store(), self._explain()
+
+    async def finish(self) -> None:
+        """Say what is still waiting to come to rest, and store it; before the end of the worker."""
+        await self._speak(everything=True)
+        if self._unstored:
+            with contextlib.suppress(SinkStoppedError):
+                await self._outside.table.insert(self._take_unstored())
+
+    async def _work(self) -> None:
+        speak_at = 0.0
+        while True:
+            await self._hear()
+            if self._waiting:
+                await self._work_off(self._waiting.popleft())
+            else:
+                self._arrived.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrived.wait(), _TICK_S)
+            if self._clock() >= speak_at:
+                await self._speak()
+                speak_at = self._clock() + _TICK_S
+
+    async def _hear(self) -> None:
+        """Learn what was said of newly assigned partitions, before anything is judged."""
+        new = [assigned for assigned in self._assigned.values() if not assigned.has_heard]
+        if not new:
+            return
+        heard = await self._outside.topic.heard()
+        try:
+            stored = await self._outside.table.said()
+        except (ClickHouseError, OSError) as error:
+            # Its rows only matter where Kafka has lost its own; and it will be written to once it is back.
+            log.warning("clickhouse does not say which incidents it knows", error=str(error))
+            stored = Said({anomaly.anomaly_id: anomaly.revision for anomaly in heard}, [])
+        for anomaly in (*heard, *stored.open):
+            self._announcements.heard(anomaly)
+        for name, revision in stored.revisions.items():
+            self._announcements.heard_of(name, revision)
+        self._store_later([a for a in heard if stored.revisions.get(a.anomaly_id, 0) < a.revision])
+        for assigned in new:
+            assigned.detector.continue_with(self._announcements.open_incidents())
+            assigned.has_heard = True
+
+    async def _work_off(self, fetched: Fetched) -> None:
+        place = fetched.topic, fetched.partition
+        self._waiting_bytes -= _size(fetched)
+        if self._is_holding and self._waiting_bytes < _GO_ON_BYTES:
+            self._hold(hold=False)
+        assigned = self._assigned[place]
+        offsets, values = fetched.batch.offsets.tolist(), fetched.batch.values
+        for start in range(0, len(values), _SLICE_RECORDS):
+            part = slice(start, start + _SLICE_RECORDS)
+            started = self._clock()
+            self._detect(assigned, offsets[part], values[part])
+            # While old records are read again, ingest gets as much of the processor.
+            await asyncio.sleep(0 if assigned.has_caught_up else self._clock() - started)
+            if self._assigned.get(place) is not assigned:
+                return
+        self._reached(assigned, fetched.batch.end)
+
+    def _detect(self, assigned: _Assigned, offsets: Sequence[int], values: Sequence[bytes | None]) -> None:
+        # Records that an earlier owner has judged, and those after them, not in one go.
+        judged_to = assigned.judged_to
+        first_new = sum(offset < judged_to for offset in offsets) if judged_to is not None else len(offsets)
+        self._take_records(assigned.detector, values[:first_new])
+        if first_new < len(offsets):
+            assigned.detector.begin()
+            assigned.judged_to = None
+            self._take_records(assigned.detector, values[first_new:])
+
+    def _take_records(self, detector: Detector, values: Iterable[bytes | None]) -> None:
+        tables = []
+        for value in values:
+            try:
+                tables.append(self._decoder.decode(value or b""))
+            except NotPartialsError as error:
+                self.progress = self.progress._replace(refused_records=self.progress.refused_records + 1)
+                log.warning("a record of the windows topic is left out", error=str(error))
+        detector.take(tables)
+        rows = sum(table.num_rows for table in tables)
+        self.progress = self.progress._replace(partials=self.progress.partials + rows)
+
+    def _reached(self, assigned: _Assigned, position: int) -> None:
+        had_caught_up = assigned.has_caught_up
+        assigned.position = position
+        if assigned.has_caught_up and not had_caught_up:
+            assigned.detector.begin()
+            log.info("detection has caught up", position=position, partials=len(assigned.detector))
+
+    async def _speak(self, *, everything: bool = False) -> None:
+        """Judge what changed and say what is due; then commit how far that was."""
+        async with self._speaking:
+            if self._generation is None:
+                return
+            ready = {
+                place: assigned
+                for place, assigned in self._assigned.items()
+                if assigned.has_caught_up and assigned.has_heard
+            }
+            now_s = self._clock()
+            for assigned in ready.values():
+                for judged in assigned.detector.judged():
+                    self._announcements.consider(judged, now_s)
+            due = self._announcements.due(now_s, everything=everything)
+            await self._say(due)
+            search_at = now_s + _EXAMPLES_AFTER_S
+            self._to_explain.extend((search_at, 1, anomaly) for anomaly in due if anomaly.revision == 1)
+            if everything or now_s >= self._commit_at:
+                self._commit_at = now_s + _COMMIT_S
+                await self._commit({place: assigned.position for place, assigned in ready.items()})
+
+    async def _commit(self, positions: Mapping[Place, int]) -> None:
+        new = {
+            place: position for place, position in positions.items() if self._committed.get(place) != position
+        }
+        if new and await self._outside.commit(new):
+            self._committed = dict(positions)
+
+    async def _say(self, anomalies: Sequence[Anomaly]) -> None:
+        if not anomalies:
+            return
+        await self._outside.topic.send(anomalies)
+        self._store_later(anomalies)
+        self.progress = self.progress._replace(messages=self.progress.messages + len(anomalies))
+        _log(anomalies)
+
+    def _store_later(self, anomalies: Iterable[Anomaly]) -> None:
+        """Only the last revision of each is worth storing: the table keeps no other."""
+        for anomaly in anomalies:
+            known = self._unstored.get(anomaly.anomaly_id)
+            if known is None or known.revision < anomaly.revision:
+                self._unstored[anomaly.anomaly_id] = anomaly
+        if self._unstored:
+            self._to_store.set()
+
+    def _take_unstored(self) -> list[Anomaly]:
+        anomalies = list(self._unstored.values())
+        self._unstored.clear()
+        self._to_store.clear()
+        return anomalies
+
+    async def _store(self) -> None:
+        while True:
+            await self._to_store.wait()
+            await self._outside.table.insert(self._take_unstored())
+
+    async def _explain(self) -> None:
+        """Look for events that show new incidents, one incident after the other; best effort."""
+        kinds = {rule.id: rule.examples for rule in self._rules}
+        while True:
+            if not self._to_explain or self._to_explain[0][0] > self._clock():
+                await asyncio.sleep(_TICK_S)
+                continue
+            _, tries, anomaly = self._to_explain.popleft()
+            try:
+                event_ids = await self._outside.table.examples(anomaly, kinds[anomaly.rule])
+            except (ClickHouseError, OSError) as error:
+                log.debug("no examples of an incident", error=str(error))
+                event_ids = []
+            if event_ids:
+                await self._give(anomaly, event_ids)
+            elif tries < _EXAMPLES_TRIES:
+                self._to_explain.append((self._clock() + _EXAMPLES_AFTER_S, tries + 1, anomaly))
+
+    async def _give(self, anomaly: Anomaly, event_ids: Sequence[str]) -> None:
+        async with self._speaking:
+            if self._generation is None:
+                return
+            explained = self._announcements.give_examples(anomaly, event_ids)
+            if explained is not None:
+                await self._say([explained])
+
+
+def _log(anomalies: Sequence[Anomaly]) -> None:
+    for anomaly in anomalies[:_MOST_LINES]:
+        log.info(
+            "incident",
+            state=anomaly.state,
+            severity=anomaly.severity,
+            rule=anomaly.rule,
+            summary=anomaly.summary,
+            anomaly_id=anomaly.anomaly_id,
+            revision=anomaly.revision,
+        )
+    if len(anomalies) > _MOST_LINES:
+        log.info("more incidents", messages=len(anomalies) - _MOST_LINES)
+
+
+def _size(fetched: Fetched) -> int:
+    return sum(len(value) for value in fetched.batch.values if value is not None)

@@ -1,0 +1,100 @@
+"""Wires the detect stage to Kafka, ClickHouse and the worker's consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from faust.types import TP
+from kafka import KafkaConsumer
+
+from tokentide.config import Settings
+from tokentide.config.kafka import client_arguments
+from tokentide.sinks.clickhouse import ClickHouseSink
+from tokentide.sinks.connection import open_client
+from tokentide.sinks.errors import RetriableSinkError
+from tokentide.stream.assembly import new_producer
+from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside, Place
+from tokentide.stream.detection_table import AnomalyTable
+from tokentide.stream.detection_topic import AnomalyTopic
+from tokentide.stream.store import ClickHouseStore
+from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
+
+log = structlog.get_logger("tokentide.detection")
+
+
+class DetectStage:
+    """The detect stage and its connections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Callable[[], MicroBatchConsumer],
+        commit: Callable[[Mapping[Place, int]], Awaitable[bool]],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Wire the stage; connects when something is to be read or said."""
+        self._consumer = consumer
+        self._store = ClickHouseStore(
+            ClickHouseSink.from_settings(settings.clickhouse, should_stop=should_stop),
+            lambda: open_client(settings.clickhouse),
+            _warn_of_outage,
+        )
+        self._table = AnomalyTable(self._store, lambda: open_client(settings.clickhouse))
+        self._topic = AnomalyTopic(
+            settings.topics.anomalies, lambda: new_producer(settings), lambda: _new_reader(settings)
+        )
+        outside = Outside(self._topic, self._table, self._log_end, self._hold, commit)
+        self.detection = Detection(outside, groups=2 * settings.windows.series_cap)
+
+    async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
+        """Where to begin reading the assigned partitions of the windows topic."""
+        since_ms = round((time.time() - 3_600 * LOOK_BACK_HOURS) * 1_000)
+        look_back = await self._consumer().offsets_since(since_ms, bounds) if bounds else {}
+        begins = self.detection.begin(
+            {_place(tp): found for tp, found in bounds.items()},
+            {_place(tp): offset for tp, offset in look_back.items()},
+            generation,
+        )
+        return {TP(*place): begin for place, begin in begins.items()}
+
+    async def close(self, *, patience_s: float, say_rest: bool) -> None:
+        """Close the connections, and before that say what is left to say."""
+        try:
+            if say_rest:
+                await asyncio.wait_for(self.detection.finish(), patience_s)
+        finally:
+            await self._topic.close()
+            self._table.close()
+            self._store.close()
+
+    def _log_end(self, place: Place) -> int | None:
+        try:
+            end: int | None = self._consumer().highwater(TP(*place))
+        except AssertionError:  # aiokafka's way to say that it was revoked a moment ago
+            return None
+        return end
+
+    def _hold(self, place: Place, hold: bool) -> None:  # noqa: FBT001 - the two sides of one switch
+        consumer = self._consumer()
+        # Faust's own switch for a full buffer: other partitions are fetched on.
+        (consumer.on_buffer_full if hold else consumer.on_buffer_drop)(TP(*place))
+
+
+def _place(tp: TP) -> Place:
+    return tp.topic, tp.partition
+
+
+def _new_reader(settings: Settings) -> KafkaConsumer:
+    return KafkaConsumer(
+        **client_arguments(settings.kafka),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+
+
+def _warn_of_outage(error: RetriableSinkError) -> None:
+    log.warning("clickhouse does not take incidents; they are held and tried again", error=str(error))
