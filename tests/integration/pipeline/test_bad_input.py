@@ -60,7 +60,9 @@ def test_each_is_a_dead_letter_and_its_neighbours_are_counted(new_pipeline: NewP
     values.append(packed)
     values.append(line("first"))  # the same event again
     values.append(line("newer", brand_new_field={"any": "thing"}))
-    sent = running.broker.produce(f"{running.prefix}events", values, partition=0, key=b"k", max_request_size=2_000_000)
+    sent = running.broker.produce(
+        f"{running.prefix}events", values, partition=0, key=b"k", max_request_size=2_000_000
+    )
     running.wait()
 
     good = len(WRONG) + 1 + 2 + 1
