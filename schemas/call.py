@@ -11,13 +11,14 @@ counted, so that producers may be newer than workers.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from tokentide.schemas.fields import (
     Bytes,
+    Content,
     Count,
     Flag,
     Fraction,
@@ -34,8 +35,10 @@ from tokentide.schemas.fields import (
     Text,
     Texts,
     Timestamp,
+    absent_if_empty,
+    or_empty,
 )
-from tokentide.schemas.limits import SCHEMA_VERSION
+from tokentide.schemas.limits import MAX_TEXT, SCHEMA_VERSION
 
 Status = Literal["ok", "error", "cancelled"]
 CacheReporting = Literal["inclusive", "exclusive"]
@@ -55,23 +58,26 @@ ErrorClass = Literal[
 ]
 ErrorOwner = Literal["provider", "application", "user"]
 
-Content = Annotated[str | list[dict[str, Any]], Kind("content")]
-"""A prompt or an answer: plain text, or messages `{role, content, name?, tool_calls?}`."""
 
-
-def _one_if_null(value: object) -> object:
+def _version(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("version_type", "must be {version}", {"version": SCHEMA_VERSION})
     return SCHEMA_VERSION if value is None else value
 
 
-def _call_if_null(value: object) -> object:
-    return "call" if value is None else value
+def _call_if_absent(value: object) -> object:
+    return "call" if value is None or value == "" else value
 
 
-def _default_if_null(value: object) -> object:
+def _default_if_absent(value: object) -> object:
     return "default" if value is None or value == "" else value
 
 
-WhereText = Annotated[Text, BeforeValidator(_default_if_null)]
+WhereText = Annotated[
+    Text,
+    BeforeValidator(_default_if_absent),
+    WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_TEXT}),
+]
 """Null and empty text are the same as absence everywhere, so also where absence has a default."""
 
 
@@ -89,11 +95,14 @@ class ErrorInfo(_Part):
         default=None, description="Cut to 500 characters and scrubbed of secrets before it is stored."
     )
     http_status: HttpStatus | None = Field(default=None, description="HTTP status of the model's answer.")
-    stage: Annotated[ErrorStage, Kind("text")] | None = Field(
-        default=None, description="Step of the call that failed."
+    stage: Annotated[ErrorStage | None, Kind("text"), BeforeValidator(absent_if_empty)] = Field(
+        json_schema_extra=or_empty, default=None, description="Step of the call that failed."
     )
-    class_: Annotated[ErrorClass, Kind("text")] | None = Field(
-        default=None, alias="class", description="Derived from status and type when absent."
+    class_: Annotated[ErrorClass | None, Kind("text"), BeforeValidator(absent_if_empty)] = Field(
+        json_schema_extra=or_empty,
+        default=None,
+        alias="class",
+        description="Derived from status and type when absent.",
     )
 
 
@@ -155,15 +164,18 @@ class CallEvent(BaseModel):
         extra="ignore",
         populate_by_name=True,
         title="Tokentide call event",
+        json_schema_extra={
+            "description": "One finished call of a model. Fields not named here are accepted."
+        },
         protected_namespaces=(),
     )
 
-    event_type: Annotated[Literal["call"], BeforeValidator(_call_if_null)] = Field(
-        default="call", description="`call`; may be left out."
-    )
-    schema_version: Annotated[Literal[1], BeforeValidator(_one_if_null)] = Field(
-        default=SCHEMA_VERSION, description="1; may be left out."
-    )
+    event_type: Annotated[
+        Literal["call"], BeforeValidator(_call_if_absent), WithJsonSchema({"enum": ["call", "", None]})
+    ] = Field(default="call", description="`call`; may be left out.")
+    schema_version: Annotated[
+        Literal[1], BeforeValidator(_version), WithJsonSchema({"enum": [SCHEMA_VERSION, None]})
+    ] = Field(default=SCHEMA_VERSION, description="1; may be left out.")
 
     # identity
     event_id: RequiredId = Field(description="Unique; the deduplication key. A UUIDv7 from the SDK.")
@@ -234,7 +246,8 @@ class CallEvent(BaseModel):
     reasoning_output_tokens: Count | None = Field(
         default=None, description="Part of the output spent on reasoning."
     )
-    cache_reporting: Annotated[CacheReporting, Kind("text")] | None = Field(
+    cache_reporting: Annotated[CacheReporting | None, Kind("text"), BeforeValidator(absent_if_empty)] = Field(
+        json_schema_extra=or_empty,
         default=None,
         description="`inclusive` (the default): `input_tokens` holds the cached tokens too; "
         "`exclusive`: it does not (Anthropic's raw usage).",
@@ -244,7 +257,8 @@ class CallEvent(BaseModel):
     )
 
     # outcome
-    status: Annotated[Status, Kind("text")] | None = Field(
+    status: Annotated[Status | None, Kind("text"), BeforeValidator(absent_if_empty)] = Field(
+        json_schema_extra=or_empty,
         default=None,
         description="`ok`, `error`, or `cancelled` (by the user: not an error). "
         "When absent: `error` if `error` is there, else `ok`.",
@@ -258,8 +272,10 @@ class CallEvent(BaseModel):
 
     # context, caches, retries
     context: Context | None = None
-    response_cache: Annotated[ResponseCache, Kind("text")] | None = Field(
-        default=None, description="The answer itself came from a cache (then the call cost nothing)."
+    response_cache: Annotated[ResponseCache | None, Kind("text"), BeforeValidator(absent_if_empty)] = Field(
+        json_schema_extra=or_empty,
+        default=None,
+        description="The answer itself came from a cache (then the call cost nothing).",
     )
     attempts: Ordinal | None = Field(default=None, description="Tries of the call, from 1.")
     fallback_from: Text | None = Field(default=None, description="The model that failed before this one.")

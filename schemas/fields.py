@@ -7,15 +7,16 @@ here; text such as `"10"` and booleans are not numbers.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Annotated, Final, Literal
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictStr, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tokentide.schemas import limits
-from tokentide.schemas.timestamps import parse_timestamp
+from tokentide.schemas.timestamps import TEXT_PATTERN, parse_timestamp
 
 ColumnKind = Literal[
     "text",  # identifiers and names; "" is absence
@@ -44,6 +45,10 @@ class Kind:
 MONEY_STEP: Final = Decimal("1e-12")
 """A picodollar: the unit in which all money is exact."""
 
+_MONEY_TEXT: Final = r"[0-9]{1,40}(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,3})?"
+"""What decimal types of the common languages print. (Python's own parser would also take `1_0`, ` 1 ` and Arabic digits.)"""
+_SIGNED_MONEY: Final = re.compile(f"-?{_MONEY_TEXT}")
+
 
 def _whole(value: object) -> object:
     if isinstance(value, float):
@@ -53,9 +58,12 @@ def _whole(value: object) -> object:
     return value
 
 
+_NOT_FINITE: Final = "must be a finite number; leave it out if unknown"
+
+
 def _finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("not_finite", "is not a finite number; leave the field out if unknown")
+        raise PydanticCustomError("not_finite", _NOT_FINITE)
     return value
 
 
@@ -65,21 +73,29 @@ def _timestamp(value: object) -> int:
     try:
         return parse_timestamp(value)
     except ValueError as error:
-        reason = str(error) if not isinstance(value, str) or "RFC" in str(error) else "no such date or time"
-        raise PydanticCustomError("timestamp_value", "{reason}", {"reason": reason}) from None
+        raise PydanticCustomError("timestamp_value", "{reason}", {"reason": str(error)}) from None
 
 
 def _money(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise PydanticCustomError("money_type", "must be a number of USD or its decimal text")
     _finite(value)
-    try:
-        amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    except InvalidOperation:
-        raise PydanticCustomError("money_value", "is no decimal number") from None
-    if not amount.is_finite() or not 0 <= amount <= limits.MAX_COST_USD:
-        raise PydanticCustomError("money_range", "must be 0 … {limit} USD", {"limit": limits.MAX_COST_USD})
+    if isinstance(value, str) and _SIGNED_MONEY.fullmatch(value) is None:
+        raise PydanticCustomError("money_value", "must be a decimal number of USD, such as 0.000125")
+    amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not amount.is_finite():
+        raise PydanticCustomError("not_finite", _NOT_FINITE)
+    if amount < 0:
+        raise PydanticKnownError("greater_than_equal", {"ge": 0})
+    if amount > limits.MAX_COST_USD:
+        raise PydanticKnownError("less_than_equal", {"le": limits.MAX_COST_USD})
     return amount.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def _content(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
+        return value
+    raise PydanticCustomError("content_type", "must be text or a list of messages (objects)")
 
 
 def _without_nulls(value: object) -> object:
@@ -87,6 +103,16 @@ def _without_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {key: inner for key, inner in value.items() if inner is not None}
     return value
+
+
+def absent_if_empty(value: object) -> object:
+    """Empty text is absence, also where a closed set of words is asked for."""
+    return None if value == "" else value
+
+
+def or_empty(schema: dict[str, Any]) -> None:
+    """`absent_if_empty` in JSON Schema."""
+    schema["anyOf"].append({"const": ""})
 
 
 Text = Annotated[StrictStr, Field(max_length=limits.MAX_TEXT), Kind("text", limits.MAX_TEXT)]
@@ -133,7 +159,7 @@ Money = Annotated[
         {
             "anyOf": [
                 {"type": "number", "minimum": 0, "maximum": limits.MAX_COST_USD},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?$"},
+                {"type": "string", "pattern": f"^{_MONEY_TEXT}$"},
             ]
         }
     ),
@@ -145,7 +171,7 @@ Timestamp = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "format": "date-time"},
+                {"type": "string", "format": "date-time", "pattern": f"^{TEXT_PATTERN}$"},
                 {"type": "number", "minimum": 0, "exclusiveMaximum": 1e14},
             ]
         }
@@ -153,4 +179,19 @@ Timestamp = Annotated[
 ]
 Texts = Annotated[list[Text], Field(max_length=limits.MAX_LIST), Kind("texts", limits.MAX_TEXT)]
 LabelKey = Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_LABEL_KEY)]
-Labels = Annotated[dict[LabelKey, Text], Field(max_length=limits.MAX_LABELS), Kind("labels", limits.MAX_TEXT)]
+Labels = Annotated[
+    dict[LabelKey, Text],
+    Field(max_length=limits.MAX_LABELS),
+    BeforeValidator(_without_nulls),
+    Kind("labels", limits.MAX_TEXT),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "null"], "maxLength": limits.MAX_TEXT},
+            "propertyNames": {"minLength": 1, "maxLength": limits.MAX_LABEL_KEY},
+            "maxProperties": limits.MAX_LABELS,
+        }
+    ),
+]
+Content = Annotated[str | list[dict[str, Any]], BeforeValidator(_content), Kind("content")]
+"""A prompt or an answer: plain text, or messages `{role, content, name?, tool_calls?}`."""

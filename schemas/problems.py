@@ -35,7 +35,6 @@ def problem_of(error: ValidationError) -> Problem:
     return Problem(_reason(details[0]), "; ".join(texts), _path(details[0]) or None)
 
 
-_WRONG_TYPES: Final = frozenset({"timestamp_type", "money_type"})
 _REASONS: Final[Mapping[str, RejectReason]] = {
     "missing": RejectReason.MISSING_FIELD,
     "inconsistent": RejectReason.INCONSISTENT,
@@ -50,15 +49,15 @@ def _reason(detail: ErrorDetails) -> RejectReason:
         return _REASONS[kind]
     if detail["loc"] == ("schema_version",):
         return RejectReason.UNSUPPORTED_VERSION
-    if kind in _WRONG_TYPES or (kind.endswith("_type") and kind != "value_type"):
+    if kind.endswith("_type"):
         return RejectReason.WRONG_TYPE
     return RejectReason.INVALID_VALUE
 
 
 def _path(detail: ErrorDetails) -> str:
-    # Union members ("list[dict[str,any]]") are pydantic's own words, not part of the field's path.
-    parts = [str(part) for part in detail["loc"] if not (isinstance(part, str) and not part.isidentifier())]
-    return ".".join(parts)
+    """The contract's own names and positions in lists; not the keys of labels, which are the sender's text."""
+    names = [str(part) for part in detail["loc"]]
+    return ".".join(names[:1] if names[:1] == ["labels"] else names)
 
 
 def _text(detail: ErrorDetails) -> str:
@@ -67,7 +66,13 @@ def _text(detail: ErrorDetails) -> str:
         return detail["msg"]
     if detail["type"] == "missing":
         return f"{path}: is required and missing; add it"
-    return f"{path}: is {kind_of(detail['input'])}; {_remedy(detail)}"
+    return f"{path}: {_inside(detail)}is {kind_of(detail['input'])}; {_remedy(detail)}"
+
+
+def _inside(detail: ErrorDetails) -> str:
+    if detail["loc"][0] != "labels" or len(detail["loc"]) == 1:
+        return ""
+    return "one key " if detail["loc"][-1] == "[key]" else "one value "
 
 
 def _remedy(detail: ErrorDetails) -> str:
@@ -85,7 +90,7 @@ def _remedy(detail: ErrorDetails) -> str:
             return f"must be one of {context['expected']}"
         case "string_type":
             return "must be text"
-        case "int_type" | "int_from_float":
+        case "int_type":
             return "must be a whole number; leave it out if unknown"
         case "float_type":
             return "must be a number; leave it out if unknown"

@@ -22,9 +22,10 @@ class RejectReason(StrEnum):
     MISSING_FIELD = "missing_field"
     WRONG_TYPE = "wrong_type"
     INVALID_VALUE = "invalid_value"
-    """The right type, but not an allowed value: negative, not finite, too long, not one of the names."""
+    """The right type, but not an allowed value: too long, too large, not one of the names, no date."""
     INCONSISTENT = "inconsistent"
-    """Two numbers of the event contradict each other, such as cached > input tokens."""
+    """A number that cannot be: two that contradict each other, such as cached > input tokens, one below its
+    smallest value, such as a negative count, or one that is not finite."""
     CLOCK = "clock"
     """The timestamp is before 2000, in the future, or below the age limit where one is set."""
 
@@ -39,7 +40,9 @@ class DeadLetter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: RejectReason
-    step: str = Field(description="Step of the worker that refused it: `decode` or `validate`.")
+    step: str = Field(
+        description="Step of the worker that refused it: `validate` for `inconsistent` and `clock`, else `decode`."
+    )
     error: str = Field(description="What is wrong and how to mend it; never the payload's own text.")
     field: str | None = Field(default=None, description="Path of the field at fault, where there is one.")
     source: str = Field(description="Topic and topic id that the record came from.")

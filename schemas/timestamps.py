@@ -14,11 +14,13 @@ from typing import Final
 MILLISECONDS_FROM: Final = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds this is the year 5138, as milliseconds March 1973."""
 
-_RFC3339 = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d{1,9}))?"
-    r"(?P<zone>[Zz]|[+-]\d{2}:\d{2})",
-    re.ASCII,
+TEXT_PATTERN: Final = (
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2})(\.[0-9]{1,9})?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+"""RFC 3339 as far as a pattern can tell, in the dialect that JSON Schema and Python share. Its remark that a space may
+stand for the `T` is taken up; leap seconds and more than nine digits of a second are not read."""
+_RFC3339 = re.compile(TEXT_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -28,7 +30,7 @@ def parse_timestamp(value: str | int | float) -> int:  # noqa: PYI041 - a JSON n
 
     Raises:
         ValueError: the text has no zone or is no RFC 3339 date-time, or the number is not finite or
-            cannot be a date. The message says which, and what is accepted.
+            cannot be a date. The message says which, and what is accepted; it does not repeat the text.
     """
     if isinstance(value, str):
         return _parse_text(value)
@@ -47,8 +49,11 @@ def _scaled(value: float, factor: int) -> int:
 def _parse_text(text: str) -> int:
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError("not RFC 3339 with a zone, such as 2026-01-31T12:00:00.250Z")
-    zone = match["zone"].upper().replace("Z", "+00:00")
-    moment = datetime.fromisoformat(f"{match['date']}T{match['time']}{zone}")
-    fraction_us = int((match["fraction"] or "0")[:6].ljust(6, "0"))
+        raise ValueError("not RFC 3339 with a zone, such as 2026-01-31T12:00:00.250Z (no leap second)")
+    date, time, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{date}T{time}{zone.upper().replace('Z', '+00:00')}")
+    except ValueError:
+        raise ValueError("no such date") from None
+    fraction_us = int((fraction or ".0")[1:7].ljust(6, "0"))
     return (moment - _EPOCH) // _MICROSECOND + fraction_us

@@ -184,7 +184,7 @@ def _check_text(values: Any, column: Column, doubtful: Bools) -> Any:
 
 def _not_a_choice(values: Any, choices: tuple[str, ...]) -> Bools:
     distinct = pc.unique(values).to_pylist()
-    odd = [value for value in distinct if value is not None and value not in choices]
+    odd = [value for value in distinct if value and value not in choices]  # "" is absence
     if not odd:
         return np.zeros(len(values), dtype=np.bool_)
     return all_true(pc.is_in(values, pa.array(odd, pa.string())))
@@ -261,7 +261,7 @@ _SHORTEST: Final = len("2026-01-31T12:00:00Z")
 
 
 def _has_other_form(values: Any) -> Bools:
-    """Texts that Arrow might read but the contract does not allow: without seconds, or a zone without colon."""
+    """Texts that Arrow might read but the contract does not allow: without seconds, a zone without colon or of +01:60."""
     lengths = text_lengths(values)
     known = all_true(values.is_valid())
     offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1]
@@ -274,7 +274,7 @@ def _has_other_form(values: Any) -> Bools:
     separator = data[start + _DATE_TO_TIME]
     fine = long_enough & ((separator == ord("T")) | (separator == ord(" ")))
     fine &= (data[start + 13] == ord(":")) & (data[start + 16] == ord(":"))
-    fine &= (data[end - 1] == ord("Z")) | (data[end - 3] == ord(":"))
+    fine &= (data[end - 1] == ord("Z")) | ((data[end - 3] == ord(":")) & (data[end - 2] < ord("6")))
     other: Bools = known & ~fine
     return other
 

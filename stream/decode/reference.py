@@ -128,7 +128,7 @@ def _envelope_problem(item: object) -> Problem | None:
             RejectReason.TOO_LARGE, f"the event is nested more than {MAX_DEPTH} levels deep; flatten it"
         )
     kind = item.get("event_type")
-    if kind is None or kind == "call":
+    if kind in (None, "", "call"):
         return None
     if isinstance(kind, str) and kind in _LATER_EVENT_TYPES:
         text = f"event_type `{kind}` is not read by this worker; send one `call` event when the call has finished"
