@@ -8,6 +8,7 @@ manner of DDSketch (Masson, Rim, Lee, VLDB 2019) and HdrHistogram.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Mapping
@@ -21,12 +22,13 @@ KEY_BIAS: Final = 1023 * SUB_BUCKETS
 """So that 1.0 has the key 0."""
 ZERO_KEY: Final = -32_768
 """The bucket of 0, which has no logarithm."""
-LOWEST_KEY: Final = -32_767
-"""Values below 2⁻⁵¹¹ share the lowest bucket, so that keys fit 16 bits."""
+LOWEST_KEY: Final = -20 * SUB_BUCKETS
+"""Values below 2⁻²⁰ (in milliseconds: a nanosecond) share the lowest bucket, where the error has no bound. So what the
+contract allows falls into 3,500 buckets at most, and no one can make a window so large that it cannot be sent."""
 
 
 def bucket_key(value: float) -> int:
-    """Return the bucket of a value from 0 to 2⁵¹¹."""
+    """Return the bucket of a value from 0 to below 2⁵¹²."""
     if value == 0:
         return ZERO_KEY
     (bits,) = struct.unpack("<q", struct.pack("<d", value))
@@ -53,14 +55,16 @@ def quantile(counts: Mapping[int, int], fraction: float) -> float | None:
     """Return the value at a rank of `fraction` (0 … 1) of all counts, or None if there are none.
 
     The rank is the nearest one: the smallest bucket up to which at least `fraction` of the counts lie.
+
+    Raises:
+        ValueError: `fraction` is not between 0 and 1.
     """
+    if not 0 <= fraction <= 1:
+        raise ValueError("fraction must be 0 … 1")
     total = sum(counts.values())
     if total == 0:
         return None
     rank = max(1, math.ceil(fraction * total))
-    seen = 0
-    for key in sorted(counts):
-        seen += counts[key]
-        if seen >= rank:
-            return bucket_value(key)
-    raise ValueError("fraction must be 0 … 1")
+    ordered = sorted(counts)
+    ranks = itertools.accumulate(counts[key] for key in ordered)
+    return next(bucket_value(key) for key, last in zip(ordered, ranks, strict=True) if last >= rank)
