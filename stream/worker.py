@@ -21,6 +21,7 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
 from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
+from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.kafka_out import KafkaOut
@@ -89,6 +90,9 @@ class Worker:
                 worker.event_rows_max_bytes,
             ),
         )
+        self._detect: DetectStage | None = None
+        if "detect" in settings.worker.stages:
+            self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set)
         self._app = _new_app(settings, self)
 
     async def run(self) -> int:
@@ -97,10 +101,10 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self._app.start()
-        tasks = [
-            asyncio.create_task(self._supervised(work))
-            for work in (self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch())
-        ]
+        works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
+        if self._detect is not None:
+            works += self._detect.detection.loops()
+        tasks = [asyncio.create_task(self._supervised(work)) for work in works]
         log.info(
             "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
         )
@@ -119,6 +123,9 @@ class Worker:
     async def _end(self) -> None:
         # After a failure nothing more is worth waiting for: what was not committed is read again.
         patience_s = 10.0 if self._failure is None else 2.0
+        if self._detect is not None:
+            with contextlib.suppress(Exception):
+                await self._detect.close(patience_s=patience_s, say_rest=self._failure is None)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._app.stop(), patience_s)
         with contextlib.suppress(Exception):
@@ -160,24 +167,46 @@ class Worker:
                 self.fail(error)
                 return
 
-    def revoked(self) -> None:
+    async def consume_windows(self, stream: Any) -> None:
+        """The same for the windows topic; the stage works the batches off in its own time."""
+        assert self._detect is not None
+        async for event in stream.events():
+            self._detect.detection.take(event.value, event.message.generation_id)
+
+    async def revoked(self) -> None:
         """Partitions are being taken away."""
         self._ingest.forget()
+        if self._detect is not None:
+            await self._detect.detection.forget()
 
     def _new_partition(self, place: Place, start: Start) -> PartitionFold:
         return self._core.partition(self._sources[place], start)
 
-    async def _commit(self, positions: Mapping[Place, int]) -> bool:
+    def _consumer(self) -> MicroBatchConsumer:
         consumer = self._app.consumer
         assert isinstance(consumer, MicroBatchConsumer)
-        return await consumer.commit_position({TP(*place): position for place, position in positions.items()})
+        return consumer
+
+    async def _commit(self, positions: Mapping[Place, int]) -> bool:
+        return await self._consumer().commit_position(
+            {TP(*place): position for place, position in positions.items()}
+        )
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
         """Decide where each assigned partition begins, and forget what was held of it."""
-        starts = {(tp.topic, tp.partition): await self._plan(tp, found) for tp, found in bounds.items()}
+        events = self._settings.topics.events
+        starts = {
+            (tp.topic, tp.partition): await self._plan(tp, found)
+            for tp, found in bounds.items()
+            if tp.topic == events
+        }
         self._ingest.begin(starts, generation)
+        begins = {TP(*place): start.read_from for place, start in starts.items()}
+        if self._detect is not None:
+            windows = {tp: found for tp, found in bounds.items() if tp.topic != events}
+            begins |= await self._detect.plan_start(windows, generation)
         log.info("partitions assigned", generation=generation, positions=_positions(starts))
-        return {TP(*place): start.read_from for place, start in starts.items()}
+        return begins
 
     async def _plan(self, tp: TP, bounds: LogBounds) -> Start:
         source = self._sources[tp.topic, tp.partition]
@@ -221,21 +250,27 @@ def _new_app(settings: Settings, worker: Worker) -> faust.App:
     transport.new_consumer = lambda: new_consumer(settings, settings.worker.group_id)
     transport.plan_start = worker.plan_start
     app.transport = transport
-    topic = app.topic(
-        settings.topics.events,
-        key_serializer="raw",
-        value_serializer="raw",
-        key_type=bytes,
-        value_type=bytes,
-        acks=False,
-    )
+    # All topics are declared before the start: a change of the set costs a long pause.
+    if "ingest" in settings.worker.stages:
 
-    @app.agent(topic, name="ingest")
-    async def ingest(stream: Any) -> None:
-        await worker.consume(stream)
+        @app.agent(_raw_topic(app, settings.topics.events), name="ingest")
+        async def ingest(stream: Any) -> None:
+            await worker.consume(stream)
+
+    if "detect" in settings.worker.stages:
+
+        @app.agent(_raw_topic(app, settings.topics.windows), name="detect")
+        async def detect(stream: Any) -> None:
+            await worker.consume_windows(stream)
 
     async def revoked(*_: Any, **__: Any) -> None:
-        worker.revoked()
+        await worker.revoked()
 
     app.on_partitions_revoked.connect(revoked)
     return app
+
+
+def _raw_topic(app: faust.App, name: str) -> Any:
+    return app.topic(
+        name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes, acks=False
+    )
