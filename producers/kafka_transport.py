@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from tokentide.errors import SettingsError
 from tokentide.producers.fork_guard import no_fork
 from tokentide.producers.kafka_logs import quiet
 from tokentide.producers.transport import ACKED, Done, Outcome, Result
@@ -342,6 +343,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
 
 def _words(error: BaseException) -> str:
     """The kind of the error and what to do; not its text, which may hold addresses with passwords."""
+    if isinstance(error, SettingsError):
+        return str(error)  # which never holds a value
     name = type(error).__name__
     remedy = _REMEDIES.get(name)
     return f"{name}: {remedy}" if remedy else name

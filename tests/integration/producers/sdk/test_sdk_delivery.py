@@ -12,9 +12,9 @@ from tokentide import Producer, ProducerOptions
 # kafka-python leaves it to the garbage collector to close sockets whose connection was refused.
 pytestmark = [
     pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+        r"ignore:Exception ignored in. <(ssl\.SSLS|s)ocket:pytest.PytestUnraisableExceptionWarning"
     ),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings(r"ignore:unclosed <(ssl\.SSLS|s)ocket:ResourceWarning"),
 ]
 
 SOON = {"delivery_timeout_s": 4.0, "away_after_s": 0.5}

@@ -6,9 +6,11 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tokentide.config import KafkaSettings, client_arguments
 from tokentide.producers.kafka_logs import quiet
 from tokentide.producers.kafka_transport import (
     _REMEDIES,
@@ -160,6 +162,16 @@ def test_a_problem_never_repeats_the_text_of_an_error(transport, monkeypatch):
     monkeypatch.setattr(transport, "_new_client", fail)
     assert not connected(transport)
     assert transport.problem == "ValueError"
+
+
+def test_a_certificate_that_cannot_be_used_is_named(clock):
+    settings = KafkaSettings(security_protocol="SSL", tls_ca_file=Path("/nonexistent/ca.pem"))
+    transport = KafkaTransport(
+        lambda: client_arguments(settings), topic="llm.events", monotonic=clock.monotonic
+    )
+    assert not connected(transport)
+    assert transport.problem is not None
+    assert "a certificate or key cannot be used" in transport.problem
 
 
 def test_closed_while_it_connects_it_closes_what_comes_out(transport, client, monkeypatch):

@@ -218,6 +218,46 @@ def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker):
     assert broker.events[0]["input_tokens"] == 1
 
 
+def test_many_threads_share_one_producer(broker):
+    with Producer(service="s", transport=broker) as producer:
+
+        def work(thread: int) -> None:
+            for number in range(1000):
+                producer.emit({"input_tokens": thread * 1000 + number})
+
+        workers = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert producer.flush(10)
+        assert producer.stats().emitted == producer.stats().delivered == 8000
+    assert sorted(event["input_tokens"] for event in broker.events) == list(range(8000))
+    assert len({event["event_id"] for event in broker.events}) == 8000
+
+
+def test_a_log_handler_that_emits_itself_is_no_trap(broker):
+    producer = Producer(service="s", transport=broker)
+    handled: list[str] = []
+
+    class Emitting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            handled.append(record.getMessage())
+            producer.emit({"user_id": object()})
+
+    handler = Emitting()
+    logging.getLogger("tokentide").addHandler(handler)
+    try:
+        producer.emit("no event")
+        producer.emit({"input_tokens": 1})
+        assert producer.flush(10)
+    finally:
+        logging.getLogger("tokentide").removeHandler(handler)
+    assert producer.stats().dropped == {"invalid": 2}
+    assert len(handled) == 1
+    producer.close()
+
+
 def test_disabled_it_sends_nothing_and_starts_nothing(broker, monkeypatch):
     monkeypatch.setenv("TOKENTIDE_DISABLED", "1")
     for producer in (Producer(service="s", transport=broker), NullProducer()):
