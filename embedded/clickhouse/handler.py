@@ -35,12 +35,12 @@ from tokentide.embedded.clickhouse.options import ServerOptions
 from tokentide.embedded.clickhouse.request_params import ExternalTable, RequestParams, parse_params
 from tokentide.embedded.clickhouse.request_settings import statement_settings
 from tokentide.embedded.clickhouse.sessions import Sessions
-from tokentide.embedded.clickhouse.statement import MAX_QUERY_BYTES, Statement, parse
+from tokentide.embedded.clickhouse.statement import Statement
 from tokentide.embedded.clickhouse.statement_run import Job, StatementRun
+from tokentide.embedded.clickhouse.statement_text import no_pieces, read_statement
 
 _LOG: Final = logging.getLogger("tokentide.embedded.clickhouse")
 _CONTROL_THREADS: Final = 4
-_MAX_QUERY_LIMIT: Final = 64 << 20
 
 
 class QueryHandler:
@@ -121,8 +121,8 @@ class QueryHandler:
         if has_form:
             await read_form(request, form, set(request.query), self._options, self._data_dir)
         params = parse_params([*pairs, *form.fields], request.headers, has_form=has_form)
-        pieces = _nothing() if has_form else self._pieces(request, params)
-        statement, rest = await _read_statement(params, pieces)
+        pieces = no_pieces() if has_form else self._pieces(request, params)
+        statement, rest = await read_statement(params, pieces)
         if not statement.text and request.method != "POST":
             return web.Response(body=b"Ok.\n", content_type="text/html", charset="UTF-8")
         data = await self._receive(statement, access, rest, pieces, held)
@@ -279,37 +279,3 @@ class QueryHandler:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         await asyncio.shield(task)
-
-
-async def _read_statement(params: RequestParams, pieces: AsyncIterator[bytes]) -> tuple[Statement, bytes]:
-    """The statement, from the URL and then the body, and the first of an insert's rows."""
-    text = params.query.encode(errors="surrogateescape")
-    text += b"\n" if text else b""
-    limit = _query_limit(params)
-    is_complete = False
-    while len(text) <= limit and not is_complete:
-        piece = await anext(pieces, b"")
-        is_complete = not piece
-        text += piece
-    statement = parse(text[:limit])
-    if statement.data_at is not None:
-        return statement, text[statement.data_at :]
-    if not is_complete:
-        raise ServerError(
-            Code.SYNTAX_ERROR,
-            f"Max query size exceeded: the statement is longer than {limit} bytes; "
-            "max_query_size as a URL parameter raises that",
-        )
-    return statement, b""
-
-
-def _query_limit(params: RequestParams) -> int:
-    given = params.settings.get("max_query_size", "")
-    return min(int(given), _MAX_QUERY_LIMIT) if given.isascii() and given.isdigit() else MAX_QUERY_BYTES
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """The body of a request whose form was read."""
-    empty: tuple[bytes, ...] = ()
-    for piece in empty:
-        yield piece

@@ -41,23 +41,25 @@ _LINE_COMMENT: Final = re.compile(rb"(?:--|#!|# )[^\n]*")
 _COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
 _WORD: Final = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]*")
 _NUMBER: Final = re.compile(rb"[0-9][0-9A-Za-z_]*(?:\.[0-9A-Za-z_]*)?")
-_HEREDOC: Final = re.compile(rb"(\$\w*\$).*?\1", re.DOTALL)
+_HEREDOC: Final = re.compile(rb"\$\w*\$")
 _QUOTES: Final[dict[bytes, tuple[Kind, re.Pattern[bytes]]]] = {
-    b"'": (Kind.STRING, re.compile(rb"'(?:[^'\\]|\\.|'')*'", re.DOTALL)),
-    b"`": (Kind.QUOTED, re.compile(rb"`(?:[^`\\]|\\.|``)*`", re.DOTALL)),
-    b'"': (Kind.QUOTED, re.compile(rb'"(?:[^"\\]|\\.|"")*"', re.DOTALL)),
+    # Possessive, so that a quote which is never closed costs one pass over the text.
+    b"'": (Kind.STRING, re.compile(rb"'(?:[^'\\]++|\\.|'')*+'", re.DOTALL)),
+    b"`": (Kind.QUOTED, re.compile(rb"`(?:[^`\\]++|\\.|``)*+`", re.DOTALL)),
+    b'"': (Kind.QUOTED, re.compile(rb'"(?:[^"\\]++|\\.|"")*+"', re.DOTALL)),
 }
 _TYPOGRAPHIC: Final = (
-    (Kind.STRING, re.compile(rb"\xe2\x80\x98.*?\xe2\x80\x99", re.DOTALL)),
-    (Kind.QUOTED, re.compile(rb"\xe2\x80\x9c.*?\xe2\x80\x9d", re.DOTALL)),
+    (Kind.STRING, b"\xe2\x80\x98", b"\xe2\x80\x99"),
+    (Kind.QUOTED, b"\xe2\x80\x9c", b"\xe2\x80\x9d"),
 )
 
 
 def tokens(text: bytes, start: int = 0) -> Iterator[Token]:
     """The tokens of a text, without blanks and comments. Lazy: data after a statement is not looked at."""
     at = start
+    closings = _Closings(text)
     while (at := _skip(text, at)) < len(text):
-        token = _token(text, at)
+        token = _token(text, at, closings)
         yield token
         at = token.end
 
@@ -99,18 +101,45 @@ def _comment_end(text: bytes, at: int) -> int:
     return len(text)
 
 
-def _token(text: bytes, at: int) -> Token:
+class _Closings:
+    """Finds the ends of heredocs and typographic quotes, each of which could mean a search to the end of the text.
+
+    A text full of openings without an end would take quadratic time. What was not found once is not searched for
+    again, and after some failures nothing is: then an opening counts as an ordinary symbol.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._absent: set[bytes] = set()
+
+    def end(self, closing: bytes, start: int) -> int | None:
+        if closing in self._absent or len(self._absent) >= _MAX_FAILURES:
+            return None
+        found = self._text.find(closing, start)
+        if found < 0:
+            self._absent.add(closing)
+            return None
+        return found + len(closing)
+
+
+_MAX_FAILURES: Final = 32
+
+
+def _token(text: bytes, at: int, closings: _Closings) -> Token:
     first = text[at : at + 1]
     if first in _QUOTES:
         kind, pattern = _QUOTES[first]
         found = pattern.match(text, at)
         return Token(kind, at, found.end()) if found else Token(Kind.SYMBOL, at, len(text))
-    if first == b"$" and (heredoc := _HEREDOC.match(text, at)):
-        return Token(Kind.STRING, at, heredoc.end())
+    if first == b"$" and (opening := _HEREDOC.match(text, at)):
+        end = closings.end(opening[0], opening.end())
+        if end is not None:
+            return Token(Kind.STRING, at, end)
     if first == b"\xe2":
-        for kind, pattern in _TYPOGRAPHIC:
-            if found := pattern.match(text, at):
-                return Token(kind, at, found.end())
+        for kind, opener, closer in _TYPOGRAPHIC:
+            end = closings.end(closer, at) if text.startswith(opener, at) else None
+            if end is not None:
+                return Token(kind, at, end)
     if found := _WORD.match(text, at):
         return Token(Kind.WORD, at, found.end())
     if found := _NUMBER.match(text, at):

@@ -252,11 +252,12 @@ def test_a_reader_may_read(open_server, statement):
         "SELECT 1 FORMAT CSV SETTINGS max_result_rows = 0",
     ],
 )
-def test_a_reader_may_change_nothing(open_server, statement):
-    response = open_server.post(statement, user="reader")
+def test_a_reader_may_change_nothing(open_server, tmp_path, statement):
+    never = tmp_path / "never"
+    response = open_server.post(statement.replace("/tmp/never", str(never)), user="reader")
     assert response.status >= 400, response.text
     assert response.code in {62, 164, 358, 48}, response.text
-    assert not Path("/tmp/never").exists()
+    assert not never.exists()
     assert open_server.sql("SELECT count() FROM t") == "1"
 
 
@@ -406,8 +407,12 @@ def test_no_function_of_the_engine_reads_a_file(open_server, secret):
         "INSERT INTO t FORMAT AvroConfluent SETTINGS format_avro_schema_registry_url = 'http://127.0.0.1:1'",
     ],
 )
-def test_the_full_user_reaches_nothing_outside_of_the_data_directory(open_server, secret, statement):
-    response = open_server.post(statement.format(path=secret))
+def test_the_full_user_reaches_nothing_outside_of_the_data_directory(
+    open_server, secret, tmp_path, statement
+):
+    never = tmp_path / "never"
+    response = open_server.post(statement.format(path=secret).replace("/tmp/never", str(never)))
+    assert not never.exists()
     assert response.status >= 400, response.text
     assert "onnection" not in response.text
     assert open_server.sql("SELECT count() FROM t") == "1"

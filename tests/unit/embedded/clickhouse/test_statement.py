@@ -158,3 +158,20 @@ def test_identifiers_are_read_as_the_engine_reads_them():
 def test_an_open_quote_swallows_the_rest():
     (token,) = tokens(b"'open -- no comment")
     assert token.kind is Kind.SYMBOL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"SELECT " + b" ".join(b"$a%d$" % number for number in range(30_000)),
+        b"SELECT " + "‘".encode() * 80_000,
+        b"SELECT " + b"'" * 250_001,
+        b"SELECT '" + b"\\a" * 120_000,
+        b"/*" * 120_000,
+        b"(" * 250_000,
+    ],
+    ids=["heredocs", "typographic", "quotes", "escapes", "comments", "brackets"],
+)
+@pytest.mark.timeout(20)  # a minute or more where the time is quadratic
+def test_hostile_texts_take_no_quadratic_time(text):
+    parse(text)
