@@ -16,6 +16,7 @@ from kafka.protocol.parser import KafkaProtocol
 _METADATA_VERSION: Final = 4
 """The first that can forbid topic creation by asking; every broker since Kafka 0.11 speaks it."""
 _MAX_ANSWER_BYTES: Final = 1_000_000
+_TIMEOUT_S: Final = 2.0
 
 
 class ClusterIdentity(NamedTuple):
@@ -26,7 +27,7 @@ class ClusterIdentity(NamedTuple):
     """Host and port of each broker as clients are told to use them."""
 
 
-def ask_cluster(host: str, port: int, *, timeout_s: float = 2.0) -> ClusterIdentity:
+def ask_cluster(host: str, port: int, *, timeout_s: float = _TIMEOUT_S) -> ClusterIdentity:
     """Ask the broker at this address for its cluster's id and brokers.
 
     Raises:
@@ -52,16 +53,19 @@ def ask_cluster(host: str, port: int, *, timeout_s: float = 2.0) -> ClusterIdent
     )
 
 
-def kafka_health(host: str, port: int, *, cluster_id: str | None = None) -> str | None:
+def kafka_health(
+    host: str, port: int, *, cluster_id: str | None = None, timeout_s: float = _TIMEOUT_S
+) -> str | None:
     """Return None if the broker at this address serves, else what is missing.
 
     Args:
         host: its address.
         port: its port.
         cluster_id: the cluster that must answer, since a stranger may have taken the port; None: any.
+        timeout_s: for the connection, and for each piece of the answer.
     """
     try:
-        identity = ask_cluster(host, port)
+        identity = ask_cluster(host, port, timeout_s=timeout_s)
     except OSError as error:
         return f"no connection to {host}:{port}: {error.strerror or type(error).__name__}"
     except KafkaError as error:

@@ -24,7 +24,7 @@ from kafka.structs import OffsetAndMetadata
 from tests.support.brokers import Broker, make_server
 from tokentide.embedded.broker import EmbeddedBroker, broker_binary
 from tokentide.embedded.errors import NotInstalledError, PortUnavailableError
-from tokentide.embedded.kafka_probe import ask_cluster
+from tokentide.embedded.kafka_probe import ask_cluster, kafka_health
 from tokentide.embedded.ports import free_port
 
 pytestmark = pytest.mark.embedded
@@ -41,6 +41,11 @@ class TestStart:
         with EmbeddedBroker(log_file=tmp_path / "b.log", port=port) as server:
             assert server.bootstrap_servers == f"127.0.0.1:{port}"
             assert ask_cluster("127.0.0.1", port).brokers == (("127.0.0.1", port),)
+
+    def test_it_is_told_from_another_kafka_on_its_port(self, embedded_broker):
+        port = embedded_broker.server.port
+        assert kafka_health("127.0.0.1", port) is None
+        assert "another Kafka cluster" in str(kafka_health("127.0.0.1", port, cluster_id="ours"))
 
     def test_it_listens_on_the_loopback_interface_only(self, embedded_broker):
         hexadecimal = f"{embedded_broker.server.port:04X}"
