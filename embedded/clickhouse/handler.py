@@ -72,6 +72,8 @@ class QueryHandler:
             raise asyncio.CancelledError from None
         except Exception:  # noqa: BLE001 - the outermost loop: one request's failure is not the server's
             _LOG.exception("request %s failed in the server itself", query_id)
+            if request.writer.output_size > 0:  # a second response would be taken for more of the first
+                raise asyncio.CancelledError from None
             failure = ServerError(Code.UNKNOWN_EXCEPTION, "The embedded server failed; its log says more")
             return self._refusal(request, failure, query_id)
         finally:
