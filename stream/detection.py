@@ -353,6 +353,7 @@ class Detection:
                     self._announcements.consider(judged, now_s)
             due = self._announcements.due(now_s, everything=everything)
             await self._say(due)
+            _log(due)
             search_at = now_s + _EXAMPLES_AFTER_S
             self._to_explain.extend((search_at, 1, anomaly) for anomaly in due if anomaly.revision == 1)
             if everything or now_s >= self._commit_at:
@@ -372,7 +373,6 @@ class Detection:
         await self._outside.topic.send(anomalies)
         self._store_later(anomalies)
         self.progress = self.progress._replace(messages=self.progress.messages + len(anomalies))
-        _log(anomalies)
 
     def _store_later(self, anomalies: Iterable[Anomaly]) -> None:
         """Only the last revision of each is worth storing: the table keeps no other."""
