@@ -111,9 +111,15 @@ def test_another_service_says_nothing_about_silence():
     assert all(judged.series[1] == "live" for judged in found.judged())
 
 
-def test_test_calls_alone_are_no_minute():
+def test_test_calls_alone_are_no_minute_and_tell_no_silence():
     found = detector()
-    take(found, FINE.but(counts=Counts(0)))
+    take(found, FAILING)
+    found.judged()
+    take(
+        found,
+        FINE.but(minute=30, counts=Counts(0)),
+        FINE.but(minute=30, counts=Counts(0), series=OTHER_MODEL),
+    )
     assert found.judged() == []
 
 
@@ -267,7 +273,8 @@ class TestWhenMemoryIsShort:
             take(found, FINE.but(minute=60 * pull_request))
         assert found.group_count < 60
         take(found, FAILING.but(minute=60 * 200))
-        assert stories(found.judged())["gpt-4o"] == [(60 * 200, None)]
+        judged = [judged for judged in found.judged() if judged.series == SERIES]
+        assert stories(judged)["gpt-4o"] == [(60 * 200, None)]
 
     def test_groups_stay_bounded_though_there_are_few_rows(self):
         found = detector(limits=Limits(rows=1_000_000, groups=20))
