@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # `tests` is imported from the repository's root
 
-from tests.support.fixtures import (  # noqa: E402, F401 - after the path; fixtures are found by name
+from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
     _apache_kafka_server,
     _embedded_server,
     _proxied_apache_kafka,
