@@ -55,6 +55,7 @@ class Health:
         self._backoff_s = FIRST_BACKOFF_S
         self._retry_at = 0.0
         self._singly = max(0, self._singly - 1)
+        self.is_spent = False
         self.problem = None
 
     def failed(self, reason: str | None, *, since: float, now: float) -> None:

@@ -289,6 +289,98 @@ def test_a_client_that_is_stuck_is_given_up(new_rig):
     assert rig.received == [1]
 
 
+def test_what_a_stuck_client_held_does_not_count_as_on_its_way_for_ever(new_rig):
+    rig = new_rig(delivery_timeout_s=4, away_after_s=60, in_flight_max_bytes=50)
+    rig.broker.holds_acks = True
+    rig.put(1, 2, 3, 4, 5)
+    rig.run(7)
+    assert rig.broker.resets == 1
+    rig.broker.holds_acks = False
+    rig.broker.acknowledge()
+    rig.run(2)
+    assert rig.received == [1, 2, 3, 4, 5]
+    assert rig.dispatcher._flying_bytes == 0
+
+
+def test_a_client_is_not_replaced_while_records_are_on_their_way(new_rig):
+    rig = new_rig(away_after_s=60, record_max_events=1)
+    rig.broker.holds_acks = True
+    rig.put(1, 2, 3)
+    rig.run(1)
+    rig.broker.fail(2)
+    rig.step()
+    assert rig.broker.resets == 0
+    rig.broker.acknowledge()
+    rig.step()
+    assert rig.broker.resets == 0
+    assert rig.received == [3]
+
+
+def test_parts_of_a_refused_record_go_one_by_one_and_then_all_together_again(new_rig):
+    rig = new_rig(record_max_events=4)
+    rig.broker.max_bytes = 60
+    rig.broker.holds_acks = True
+    rig.put(1, 2, 3, 4)
+    rig.run(0.5)
+    on_their_way = []
+    for _ in range(8):
+        on_their_way.append(rig.broker.waiting)
+        rig.broker.acknowledge()
+        rig.step()
+    assert sorted(rig.received) == [1, 2, 3, 4]
+    assert set(on_their_way) == {0, 1}
+    rig.put(*range(10, 18))
+    rig.run(1)
+    assert rig.broker.waiting > 1
+
+
+def test_at_the_end_a_disk_that_refused_gets_a_last_chance(new_rig, monkeypatch):
+    rig = new_rig(away_after_s=0)
+
+    def refuse(*_: object) -> None:
+        raise SpoolError("the disk is full")
+
+    rig.broker.is_up = False
+    rig.put(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "append", refuse)
+        rig.run(1)
+    rig.dispatcher.finish()
+    assert rig.counts.dropped == {}
+    assert rig.dispatcher.spool.events == 1
+
+
+def test_a_disk_that_cannot_be_read_is_left_alone_for_a_while(new_rig, caplog, monkeypatch):
+    rig = new_rig(away_after_s=0)
+    rig.broker.is_up = False
+    rig.put(1)
+    rig.run(1)
+    tries = []
+
+    def refuse(_: Spool) -> None:
+        tries.append(rig.clock.now_s)
+        raise SpoolError("cannot read the spool: Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "next", refuse)
+        rig.broker.is_up = True
+        rig.run(25)
+    assert len(tries) == 3
+    rig.run(60)
+    assert "Input/output error" in caplog.text
+    rig.put(2)
+    rig.run(11)
+    assert sorted(rig.received) == [1, 2]
+
+
+def test_while_there_is_no_connection_it_looks_ten_times_a_second(new_rig):
+    rig = new_rig()
+    rig.broker.is_up = False
+    rig.put(1)
+    assert rig.step(1.0) == pytest.approx(0.1)
+    assert rig.step(0.0, hurry=True) == pytest.approx(0.1)
+
+
 def test_a_client_whose_probe_failed_is_replaced(new_rig):
     rig = new_rig(away_after_s=1)
     rig.broker.holds_acks = True

@@ -187,6 +187,7 @@ def test_what_kafka_did_not_take_is_found_by_the_next_process(broker, tmp_path):
     producer = Producer(service="s", transport=broker, options=options)
     producer.emit({"input_tokens": 1})
     assert not producer.close()
+    assert producer.stats().held == producer.stats().in_spool == 1
     assert list((tmp_path / "llm.events").glob("*.seg"))
 
     broker.is_up = True
