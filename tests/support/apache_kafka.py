@@ -303,7 +303,8 @@ def main() -> int:
     parser.add_argument("--property", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     properties = dict(given.split("=", 1) for given in options.property)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Not the present handler of SIGINT: a shell that starts programs in the background lets them ignore it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ApacheKafka(options.data_dir, port=options.port, properties=properties) as kafka:
         sys.stdout.write(kafka.bootstrap_servers + "\n")
         sys.stdout.flush()

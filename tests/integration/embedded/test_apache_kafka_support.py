@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -47,6 +48,22 @@ class TestBroker:
             broker.server.resume()
             future.get(timeout=60)
         assert [record.value for record in broker.read_topic(topic)] == [b"before", b"during"]
+
+    def test_as_a_program_in_the_background_it_ends_in_order_by_sigterm(self, tmp_path, repository):
+        program = f"exec {sys.executable} -m tests.support.apache_kafka --data-dir {tmp_path / 'kafka'} &"
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", f"{program} echo $!; wait"], stdout=subprocess.PIPE, text=True, cwd=repository
+        )
+        assert shell.stdout is not None
+        pid = int(shell.stdout.readline())
+        assert shell.stdout.readline().startswith("127.0.0.1:")
+        os.kill(pid, signal.SIGTERM)
+        assert shell.wait(timeout=60) == 0
+        shell.stdout.close()
+        deadline = time.monotonic() + 15
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
 
     def test_it_does_not_outlive_a_suite_ended_by_sigkill(self, tmp_path, repository):
         program = [sys.executable, "-m", "tests.support.apache_kafka", "--data-dir", tmp_path / "kafka"]
