@@ -45,7 +45,7 @@ class Kind:
 MONEY_STEP: Final = Decimal("1e-12")
 """A picodollar: the unit in which all money is exact."""
 
-_MONEY_TEXT: Final = r"[0-9]{1,40}(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,3})?"
+_MONEY_TEXT: Final = r"[0-9]{1,40}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?"
 """What decimal types of the common languages print. (Python's own parser would also take `1_0`, ` 1 ` and Arabic digits.)"""
 _SIGNED_MONEY: Final = re.compile(f"-?{_MONEY_TEXT}")
 

@@ -16,7 +16,13 @@ from tokentide.schemas.columns import call_columns
 from tokentide.stream.decode.batch import Decoded, Int32s, Refusal
 from tokentide.stream.decode.columnar import NewFields, Parsed, Unparsed, parse
 from tokentide.stream.decode.framing import Framed, frame
-from tokentide.stream.decode.reference import Bad, count_unknown_fields, decode_record, flat_values
+from tokentide.stream.decode.reference import (
+    Bad,
+    count_unknown_fields,
+    decode_record,
+    flat_values,
+    is_too_deep,
+)
 from tokentide.stream.decode.shape import Shape, full_shape
 from tokentide.stream.texts import constant
 
@@ -121,10 +127,10 @@ class Decoder:
         except (Unparsed, ValueError):
             return None
         unknown = [count_unknown_fields(event) for event in events]
-        # Label keys are free, so Arrow would skip them as it skips unknown fields.
-        labelled = [event.get("labels") is not None for event in events]
+        # Label keys are free, so Arrow would skip them as it skips unknown fields, however deep those are.
+        doubtful = [event.get("labels") is not None or is_too_deep(event) for event in events]
         return Parsed(
-            parsed.table, parsed.doubtful | np.asarray(labelled), np.asarray(unknown, dtype=np.int32)
+            parsed.table, parsed.doubtful | np.asarray(doubtful), np.asarray(unknown, dtype=np.int32)
         )
 
 

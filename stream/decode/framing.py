@@ -73,12 +73,12 @@ def frame(values: Sequence[bytes | None]) -> Framed:
 
 
 def _without_wrong(contents: list[bytes], kept: Int64s, wrong: list[int]) -> Int64s:
-    """Drop the records at fault, but for those that only had white space around them."""
+    """Drop the records at fault, but for those that only had white space around them (which counts as part of their size)."""
     dropped = []
     for place in wrong:
         value = contents[kept[place]]
         trimmed = value.strip(_WHITE)
-        if trimmed == value:
+        if trimmed == value or len(value) > MAX_RECORD_BYTES:
             dropped.append(place)
         contents[kept[place]] = trimmed
     return np.delete(kept, dropped)

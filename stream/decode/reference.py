@@ -123,7 +123,7 @@ def _envelope_problem(item: object) -> Problem | None:
     if not isinstance(item, dict):
         text = f"an event must be a JSON object, this is {kind_of(item)}"
         return Problem(RejectReason.WRONG_TYPE, text)
-    if _deeper_than(item, MAX_DEPTH):
+    if is_too_deep(item):
         return Problem(
             RejectReason.TOO_LARGE, f"the event is nested more than {MAX_DEPTH} levels deep; flatten it"
         )
@@ -137,10 +137,12 @@ def _envelope_problem(item: object) -> Problem | None:
     return Problem(RejectReason.UNKNOWN_EVENT_TYPE, text, "event_type")
 
 
-def _deeper_than(value: object, levels: int) -> bool:
-    """Breadth first, so that a deep value cannot exhaust the stack. The value itself is level 1."""
-    layer: list[object] = [value]
-    for _ in range(levels):
+def is_too_deep(event: object) -> bool:
+    """Whether it has more than `MAX_DEPTH` levels, of which the event itself is the first. Looks breadth first, so that a
+    deep value cannot exhaust the stack.
+    """
+    layer: list[object] = [event]
+    for _ in range(MAX_DEPTH):
         inner: list[object] = []
         for item in layer:
             if isinstance(item, dict):
