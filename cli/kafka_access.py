@@ -1,4 +1,4 @@
-"""Kafka for the command line: open clients, turn their errors into ours, read offsets.
+"""Kafka for the command line: open clients, turn their errors into ours.
 
 Everything uses kafka-python, which is in the base install. The worker has its own client.
 """
@@ -6,8 +6,7 @@ Everything uses kafka-python, which is in the base install. The worker has its o
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +24,6 @@ BOOTSTRAP_MS: Final = 8_000
 RIGHTS: Final = (
     "The login needs READ and WRITE on the topics, READ on the group, and CREATE for `tokentide init`."
 )
-_FETCH_TRIES_MS: Final = 8_000
-_LOOK_MS: Final = 1_000
 
 
 @contextmanager
@@ -111,6 +108,11 @@ def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings)
             | errors.ClusterAuthorizationFailedError()
         ):
             return RefusedError(f"{where} denied access ({name})", hint=RIGHTS)
+        case errors.UnsupportedCodecError():
+            return NotReadyError(
+                "the records are compressed in a way that this Python cannot read",
+                hint="pip install 'tokentide[stream]'",
+            )
         case errors.UnknownTopicOrPartitionError():
             return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
         case _ if isinstance(error, gave_up):
@@ -156,110 +158,3 @@ def begin_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) 
 
     found = client.beginning_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {place.partition: offset for place, offset in found.items()}
-
-
-def end_offsets(client: KafkaConsumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Offset after the last record, by partition. Assigns the partitions and moves the position.
-
-    The broker's own answer to "latest" is not enough: Tansu 0.6 counts a batch of records as one there.
-    Its fetch answers carry the right end, so one record of each partition is fetched.
-    """
-    from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
-
-    places = [TopicPartition(topic, partition) for partition in partitions]
-    listed = client.end_offsets(places)
-    ends = {place.partition: 0 for place in places}
-    begin = client.beginning_offsets(places)
-    open_places = []
-    for place in places:
-        if listed[place] > begin[place]:
-            open_places.append(place)
-        else:
-            ends[place.partition] = listed[place]
-    client.assign(open_places)
-    for place in open_places:
-        client.seek(place, listed[place] - 1)
-    deadline = time.monotonic() + _FETCH_TRIES_MS / 1000
-    while open_places and time.monotonic() < deadline:
-        client.poll(timeout_ms=200, max_records=1)
-        for place in list(open_places):
-            high = client.highwater(place)
-            if high is not None:
-                ends[place.partition] = max(high, listed[place])
-                open_places.remove(place)
-    for place in open_places:  # nothing was fetched: believe the list
-        ends[place.partition] = listed[place]
-    return ends
-
-
-def committed_offsets(
-    admin: KafkaAdminClient,
-    group_id: str,
-    topic: str,
-    *,
-    tries: int = 20,
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[int, int]:
-    """What a group has committed, by partition; partitions without a commit are left out.
-
-    A broker that has never seen a group creates its offsets topic first and says so; it is asked again.
-    """
-    from kafka import errors  # noqa: PLC0415 - loaded by now
-
-    for attempt in range(tries):
-        try:
-            found = admin.list_group_offsets(group_id)
-        except (errors.CoordinatorNotAvailableError, errors.CoordinatorLoadInProgressError):
-            if attempt == tries - 1:
-                raise
-            sleep(0.25)
-            continue
-        by_place: Mapping[Any, Any] = found.get(group_id, {})
-        return {
-            place.partition: entry.offset
-            for place, entry in by_place.items()
-            if place.topic == topic and entry.offset >= 0
-        }
-    return {}
-
-
-class KafkaOffsets:
-    """The offsets of the events topic and of the workers' group, from a real broker."""
-
-    def __init__(self, admin: KafkaAdminClient, client: KafkaConsumer, *, topic: str, group_id: str) -> None:
-        self._admin = admin
-        self._client = client
-        self._topic = topic
-        self._group_id = group_id
-        self._partitions = partitions_of(client, topic)
-
-    def topic_id(self) -> str:
-        """The broker's id of the topic: another one after the topic was created anew."""
-        (described,) = self._admin.describe_topics([self._topic])
-        return str(described["topic_id"])
-
-    def bounds(self) -> Mapping[int, tuple[int, int]]:
-        """First offset still there and the offset after the last record, by partition."""
-        begin = begin_offsets(self._client, self._topic, self._partitions)
-        end = end_offsets(self._client, self._topic, self._partitions)
-        return {partition: (begin[partition], end[partition]) for partition in self._partitions}
-
-    def committed(self) -> Mapping[int, int]:
-        """Committed offsets of the group."""
-        return committed_offsets(self._admin, self._group_id, self._topic)
-
-    def has_records(self, partition: int, begin: int, end: int) -> bool:
-        """Whether any record lies in `[begin, end)`; True where the broker does not say in time."""
-        from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
-
-        place = TopicPartition(self._topic, partition)
-        # No pausing anywhere here: kafka-python keeps a paused partition's records for later, past a seek.
-        self._client.assign([place])
-        self._client.seek(place, begin)
-        deadline = time.monotonic() + _LOOK_MS / 1000
-        while time.monotonic() < deadline:
-            for records in self._client.poll(timeout_ms=200, max_records=1).values():
-                return bool(records) and records[0].offset < end
-            if self._client.position(place) >= end:
-                return False
-        return True

@@ -86,11 +86,11 @@ def wait_until_stored(
     """
     started = clock()
     goal = source.bounds()
-    quiet: dict[int, int] = {}
+    tails = _Tails(source)
     while True:
         committed = source.committed()
         lags = [PartitionLag(p, begin, end, committed.get(p)) for p, (begin, end) in sorted(goal.items())]
-        lags = [_without_empty_tail(source, lag, quiet) for lag in lags]
+        lags = [tails.without_empty(lag) for lag in lags]
         report(lags)
         result = WaitResult(lags, clock() - started)
         if result.is_stored or result.seconds >= timeout_s:
@@ -98,15 +98,26 @@ def wait_until_stored(
         sleep(min(POLL_SECONDS, max(0.01, timeout_s - result.seconds)))
 
 
-def _without_empty_tail(source: OffsetSource, lag: PartitionLag, quiet: dict[int, int]) -> PartitionLag:
-    """Count offsets behind the commit as stored where no record is left among them.
+class _Tails:
+    """Counts offsets behind the commit as stored where no record is left among them.
 
-    The markers of a transaction take offsets that no consumer ever gets and so never commits. Looked at
-    only when a partition has stood still since the last look, and then once for each commit.
+    The markers of a transaction, and what it took back, have offsets that no consumer gets and so none commits.
+    A tail is looked at when its partition has stood still since the last look, and once for each commit.
     """
-    start = max(lag.committed or 0, lag.begin)
-    stood_still = quiet.get(lag.partition) == start
-    quiet[lag.partition] = start
-    if not lag.lag or not stood_still or source.has_records(lag.partition, start, lag.end):
-        return lag
-    return lag._replace(committed=lag.end)
+
+    def __init__(self, source: OffsetSource) -> None:
+        self._source = source
+        self._seen: dict[int, int] = {}
+        self._full: dict[int, int] = {}
+
+    def without_empty(self, lag: PartitionLag) -> PartitionLag:
+        """The partition, as committed to its end where nothing is left to store."""
+        start = max(lag.committed or 0, lag.begin)
+        stood_still = self._seen.get(lag.partition) == start
+        self._seen[lag.partition] = start
+        if not lag.lag or not stood_still or self._full.get(lag.partition) == start:
+            return lag
+        if self._source.has_records(lag.partition, start, lag.end):
+            self._full[lag.partition] = start
+            return lag
+        return lag._replace(committed=lag.end)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
 from tokentide.cli.exits import ExitCode
-from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer
+from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.log_check import LogState, log_states, problems
+from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
 from tokentide.cli.sql_client import sql_client
 from tokentide.cli.terminal import clipped, counted, print_json, say, table, toned
@@ -70,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _log(settings: Settings, client: SqlClient) -> list[LogState]:
     topic = settings.topics.events
-    with admin_client(settings.kafka) as admin, consumer(settings.kafka) as reader:
-        offsets = KafkaOffsets(admin, reader, topic=topic, group_id=settings.worker.group_id)
+    with admin_client(settings.kafka) as admin:
+        offsets = KafkaOffsets(settings.kafka, admin, topic=topic, group_id=settings.worker.group_id)
         # The commits first: they only grow, and must not be ahead of what is read afterwards.
         committed = offsets.committed()
-        read_to = _read_to(client, settings.clickhouse.url.database, f"{topic}:{offsets.topic_id()}")
+        read_to = _read_to(client, settings.clickhouse.url.database, f"{topic}:{offsets.topic_id}")
         return log_states(offsets.bounds(), committed, read_to)
 
 

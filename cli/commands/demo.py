@@ -21,8 +21,9 @@ from tokentide.cli.demo.board import Board, read_board
 from tokentide.cli.demo.view import incident_line, live_view, plain_line
 from tokentide.cli.exits import ExitCode, TerminatedError, UsageError
 from tokentide.cli.extras import require_extra
-from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer
+from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.lag import wait_until_stored
+from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import counted, has_colour, say, toned
 
@@ -230,8 +231,8 @@ class _Screen(_Display):
 
 def _wait(settings: Settings) -> bool:
     topic = settings.topics.events
-    with admin_client(settings.kafka) as admin, consumer(settings.kafka) as client:
-        offsets = KafkaOffsets(admin, client, topic=topic, group_id=settings.worker.group_id)
+    with admin_client(settings.kafka) as admin:
+        offsets = KafkaOffsets(settings.kafka, admin, topic=topic, group_id=settings.worker.group_id)
         result = wait_until_stored(
             offsets,
             timeout_s=STORED_WITHIN_S,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.exits import ExitCode
-from tokentide.cli.kafka_access import begin_offsets, consumer, end_offsets, partitions_of
+from tokentide.cli.kafka_access import begin_offsets, consumer, partitions_of
+from tokentide.cli.offsets import end_offsets
 from tokentide.cli.records import Line, anomaly_line, event_line, items_of, letter_lines, readable_letter
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, toned
@@ -59,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
     topic = _topic(settings.topics, args.topic)
     printed = 0
     with consumer(settings.kafka, fetch_max_wait_ms=500) as client:
-        for item in _items(client, topic, from_beginning=args.from_beginning, follow=not args.no_follow):
+        partitions = partitions_of(client, topic)
+        ends = end_offsets(settings.kafka, topic, partitions)
+        starts = begin_offsets(client, topic, partitions) if args.from_beginning else ends
+        for item in _items(client, topic, starts=starts, ends=ends, follow=not args.no_follow):
             if args.limit is not None and printed >= args.limit:
                 break
             _print(args.topic, item, as_json=args.json)
@@ -79,11 +83,15 @@ def _places(topic: str, partitions: Sequence[int]) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in partitions]
 
 
-def _items(client: KafkaConsumer, topic: str, *, from_beginning: bool, follow: bool) -> Iterator[Item]:
-    partitions = partitions_of(client, topic)
-    ends = end_offsets(client, topic, partitions)
-    starts = begin_offsets(client, topic, partitions) if from_beginning else ends
-    places = _places(topic, partitions)
+def _items(
+    client: KafkaConsumer,
+    topic: str,
+    *,
+    starts: Mapping[int, int],
+    ends: Mapping[int, int],
+    follow: bool,
+) -> Iterator[Item]:
+    places = _places(topic, list(starts))
     client.assign(places)
     for place in places:
         client.seek(place, starts[place.partition])

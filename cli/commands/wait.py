@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.exits import ExitCode
-from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer
+from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.lag import PartitionLag, WaitResult, wait_until_stored
+from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, table, toned
 
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Wait; 0 if all is stored, 1 if time ran out."""
     settings = settings_from(args)
     topic = settings.topics.events
-    with admin_client(settings.kafka) as admin, consumer(settings.kafka) as client:
-        offsets = KafkaOffsets(admin, client, topic=topic, group_id=settings.worker.group_id)
+    with admin_client(settings.kafka) as admin:
+        offsets = KafkaOffsets(settings.kafka, admin, topic=topic, group_id=settings.worker.group_id)
         progress = _Progress()
         result = wait_until_stored(
             offsets, timeout_s=args.timeout, clock=time.monotonic, sleep=time.sleep, report=progress

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.exits import CliError
-from tokentide.cli.kafka_access import KafkaOffsets, admin_client, consumer, end_offsets
+from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.lag import PartitionLag, partition_lags
+from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.terminal import counted
 from tokentide.cli.topics import KafkaTopics, Outcome, apply_plans
 from tokentide.config.topics import topic_plans
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
     from kafka.admin import KafkaAdminClient
 
     from tokentide.config import Settings
@@ -27,7 +27,7 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
     """Everything about Kafka; one failure where it does not answer."""
     report = Reporter("kafka")
     try:
-        with admin_client(settings.kafka) as admin, consumer(settings.kafka) as client:
+        with admin_client(settings.kafka) as admin:
             yield _brokers(report, admin, settings)
             plans = topic_plans(settings)
             outcomes = apply_plans(KafkaTopics(admin), plans, update=False, dry_run=True)
@@ -35,8 +35,10 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
             if outcomes[0].state == "missing":
                 yield report.skip("workers", "there is no events topic yet")
                 return
-            yield from report.guarded("workers", lambda: _workers(report, admin, client, settings))
-            yield from report.guarded("clock", lambda: _clock(report, client, settings.topics.events))
+            group = settings.worker.group_id
+            offsets = KafkaOffsets(settings.kafka, admin, topic=settings.topics.events, group_id=group)
+            yield from report.guarded("workers", lambda: _workers(report, admin, offsets, group))
+            yield from report.guarded("clock", lambda: _clock(report, offsets))
     except CliError as error:
         yield report.fail("brokers", error.message, error.hint)
 
@@ -69,12 +71,10 @@ def _topics(report: Reporter, outcomes: list[Outcome]) -> Iterator[Finding]:
 
 
 def _workers(
-    report: Reporter, admin: KafkaAdminClient, client: KafkaConsumer, settings: Settings
+    report: Reporter, admin: KafkaAdminClient, offsets: KafkaOffsets, group: str
 ) -> Iterator[Finding]:
-    group = settings.worker.group_id
-    lags = partition_lags(KafkaOffsets(admin, client, topic=settings.topics.events, group_id=group))
-    members = _members(admin, group)
-    yield from _membership(report, group, members, lags)
+    lags = partition_lags(offsets)
+    yield from _membership(report, group, _members(admin, group), lags)
     yield _lag(report, group, lags)
 
 
@@ -125,9 +125,9 @@ def _lag(report: Reporter, group: str, lags: list[PartitionLag]) -> Finding:
     )
 
 
-def _clock(report: Reporter, client: KafkaConsumer, topic: str) -> Iterator[Finding]:
+def _clock(report: Reporter, offsets: KafkaOffsets) -> Iterator[Finding]:
     """The broker stamps records as they arrive: a stamp from the future is a clock that is wrong."""
-    newest_ms = _newest_ms(client, topic)
+    newest_ms = offsets.newest_timestamp_ms()
     if newest_ms is None:
         yield report.skip("clock", "no record to compare with")
         return
@@ -140,23 +140,6 @@ def _clock(report: Reporter, client: KafkaConsumer, topic: str) -> Iterator[Find
         )
     else:
         yield report.ok("clock", f"the newest record was sent {_ago(-ahead_s)} ago")
-
-
-def _newest_ms(client: KafkaConsumer, topic: str) -> int | None:
-    from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
-
-    partitions = sorted(client.partitions_for_topic(topic) or ())
-    ends = end_offsets(client, topic, partitions)
-    places = [TopicPartition(topic, partition) for partition, end in ends.items() if end > 0]
-    client.assign(places)
-    for place in places:
-        client.seek(place, ends[place.partition] - 1)
-    deadline = time.monotonic() + 1.0
-    newest: dict[int, int] = {}
-    while len(newest) < len(places) and time.monotonic() < deadline:
-        for place, records in client.poll(timeout_ms=100).items():
-            newest[place.partition] = max(record.timestamp for record in records)
-    return max(newest.values(), default=None)
 
 
 def _ago(seconds: float) -> str:

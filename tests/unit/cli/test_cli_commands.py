@@ -50,7 +50,6 @@ class Offsets:
 
 def waited(monkeypatch: pytest.MonkeyPatch, committed: Mapping[int, int], *options: str) -> int:
     monkeypatch.setattr(wait_command, "admin_client", nothing)
-    monkeypatch.setattr(wait_command, "consumer", nothing)
     monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: Offsets(committed))
     return main(["wait", "--timeout", "0", *options])
 

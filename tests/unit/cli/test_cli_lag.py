@@ -119,6 +119,17 @@ def test_the_tail_is_looked_at_only_when_a_partition_stands_still() -> None:
     assert broker.looks == 0
 
 
+def test_a_tail_with_records_is_looked_at_once_for_each_commit() -> None:
+    broker = FakeBroker({0: 5}, {0: 1})
+
+    def commit(now: float) -> None:
+        if now > 5:
+            broker.commits[0] = 3
+
+    assert not wait(broker, ManualClock(on_sleep=commit)).is_stored
+    assert broker.looks == 2
+
+
 def test_a_commit_past_the_end_belongs_to_an_earlier_topic() -> None:
     (lag,) = wait(FakeBroker({0: 5}, {0: 9})).lags
     assert lag.is_foreign
