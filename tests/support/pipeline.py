@@ -67,7 +67,6 @@ class Pipeline:
             "TOKENTIDE_WORKER_GROUP_ID": name,
             "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",
             "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "1.5",
-            "TOKENTIDE_WORKER_FETCH_MAX_WAIT_MS": "50",
             "TOKENTIDE_WORKER_STAGES": "ingest",
             **settings,
         }
