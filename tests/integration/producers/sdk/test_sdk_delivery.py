@@ -9,14 +9,6 @@ import pytest
 
 from tokentide import Producer, ProducerOptions
 
-# kafka-python leaves it to the garbage collector to close sockets whose connection was refused.
-pytestmark = [
-    pytest.mark.filterwarnings(
-        r"ignore:Exception ignored in. <(ssl\.SSLS|s)ocket:pytest.PytestUnraisableExceptionWarning"
-    ),
-    pytest.mark.filterwarnings(r"ignore:unclosed <(ssl\.SSLS|s)ocket:ResourceWarning"),
-]
-
 SOON = {"delivery_timeout_s": 4.0, "away_after_s": 0.5}
 
 

@@ -17,13 +17,7 @@ from tokentide import Producer, ProducerOptions
 from tokentide.config import KafkaSettings
 from tokentide.embedded.ports import free_port
 
-pytestmark = [
-    pytest.mark.apache_kafka,
-    pytest.mark.filterwarnings(
-        r"ignore:Exception ignored in. <(ssl\.SSLS|s)ocket:pytest.PytestUnraisableExceptionWarning"
-    ),
-    pytest.mark.filterwarnings(r"ignore:unclosed <(ssl\.SSLS|s)ocket:ResourceWarning"),
-]
+pytestmark = pytest.mark.apache_kafka
 
 
 class Guarded(NamedTuple):
