@@ -66,7 +66,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=60.0, metavar="N", help="length of the live part (default: 60)"
     )
     parser.add_argument(
-        "--history", metavar="TIME", default="30m", help="made-up past that is sent first (default: 30m)"
+        "--history",
+        metavar="TIME",
+        default="80m",  # the rule for cost compares with the hour before its span
+        help="made-up past that is sent first (default: 80m)",
     )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep data and logs here (default: a temporary folder)"
@@ -190,7 +193,7 @@ class _Lines(_Display):
         super().__init__()
         self._next_s = 0.0
         self._phase = ""
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, str]] = {}
 
     def show(self, board: Board, phase: str) -> None:
         """Print what is new."""
@@ -198,8 +201,9 @@ class _Lines(_Display):
             print(phase, flush=True)
             self._phase = phase
         for incident in board.incidents:
-            if self._known.get(incident.anomaly_id) != incident.state:
-                self._known[incident.anomaly_id] = incident.state
+            now = (incident.state, incident.severity)
+            if self._known.get(incident.anomaly_id) != now:
+                self._known[incident.anomaly_id] = now
                 print(incident_line(incident), flush=True)
         if self.elapsed_s >= self._next_s:
             self._next_s = self.elapsed_s + LINES_EVERY_S

@@ -15,10 +15,10 @@ from tokentide.producers.progress import Progress
 from tokentide.producers.simulate.incidents import Incident, Target
 from tokentide.producers.simulate.run import RunOptions, run_simulation
 
-RATE_PER_SECOND: Final = 10.0
-"""Half an hour of history is about 25,000 events: seconds of work, and a past for the rules that compare with it."""
+RATE_PER_SECOND: Final = 6.0
+"""With the usual history that is some 40,000 events: seconds of work."""
 FAILING_SERVICE: Final = "checkout"
-DEAR_SERVICE: Final = "support-chat"
+DEAR_SERVICE: Final = "code-agent"
 _STOP_WITHIN_S: Final = 10.0
 
 
@@ -42,8 +42,8 @@ def incidents(live_s: float) -> tuple[Incident, ...]:
             start_s=live_s / 6,
             duration_s=live_s,
             target=Target(service=DEAR_SERVICE),
-            factor=20.0,
-            driver="prompt",
+            factor=35.0,
+            driver="calls",
         ),
     )
 
