@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -49,6 +49,7 @@ _ROWS: Final = pa.schema(
     ]
 )
 
+_SQL_TIME: Final = "%Y-%m-%d %H:%M:%S"
 _TIMES: Final = ("started_at", "updated_at", "resolved_at", "window_start")
 _NUMBERS: Final = ("value", "limit", "baseline")
 
@@ -145,7 +146,8 @@ def _anomaly(row: Sequence[Any]) -> Anomaly:
     fields = dict(zip(_ROWS.names, row, strict=True))
     for name in _TIMES:
         time = fields[name]
-        fields[name] = None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        # The client gives times of UTC columns without a zone.
+        fields[name] = None if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in _NUMBERS:
         number = fields[name]
         fields[name] = None if number is None else f"{number.normalize():f}"
@@ -160,6 +162,7 @@ def _said(client: Client) -> Said:
 def _examples(client: Client, anomaly: Anomaly, kind: Examples) -> list[str]:
     condition, order = _EXAMPLES[kind]
     begin = datetime.fromisoformat(anomaly.window_start)
+    end = begin + timedelta(seconds=anomaly.window_seconds)
     # An empty dimension may be one that is not in use; the events have it all the same.
     dimensions = {name: value for name, value in anomaly.series.items() if name in DIMENSIONS and value}
     of_series = "".join(f" AND {name} = {{{name}:String}}" for name in dimensions)
@@ -170,8 +173,9 @@ def _examples(client: Client, anomaly: Anomaly, kind: Examples) -> list[str]:
         f" ORDER BY {order} LIMIT 1 BY event_id LIMIT {MOST_EXAMPLES}) ORDER BY timestamp, event_id",
         parameters={
             **dimensions,
-            "begin": begin,
-            "end": begin + timedelta(seconds=anomaly.window_seconds),
+            # As text: the client would turn a time into that of the machine's zone.
+            "begin": begin.strftime(_SQL_TIME),
+            "end": end.strftime(_SQL_TIME),
         },
         settings={"max_execution_time": 5},
     ).result_rows
