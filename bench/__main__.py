@@ -50,7 +50,7 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
 
         with stand() as made:
             return latency(made, per_second=10_000, seconds=20, runs=arguments.runs)
-    from bench.emit import emit
+    from bench.sdk_emit import emit
 
     return emit(runs=arguments.runs)
 

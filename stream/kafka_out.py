@@ -17,7 +17,9 @@ from tokentide.stream.grouping import combinations
 from tokentide.stream.letters import letter_key
 
 PARTIALS_PER_RECORD: Final = 500
-"""About 100 KB before compression: well under the record limit also with wide series names."""
+RECORD_BYTES: Final = 700_000
+"""Well below the topic's limit. A partial has a hundred numbers and up to a dozen sketches: one with all of them full takes
+10 KB, a usual one 1 KB."""
 
 
 class KafkaOut:
@@ -98,7 +100,19 @@ def packed(partials: pa.Table, partitions: Sequence[int]) -> Iterator[tuple[int,
     for partition in np.unique(of_row).tolist():
         rows = partials.take(pa.array(np.flatnonzero(of_row == partition)))
         for start in range(0, rows.num_rows, PARTIALS_PER_RECORD):
-            yield partition, encode_partials(rows.slice(start, PARTIALS_PER_RECORD))
+            for value in _small_enough(rows.slice(start, PARTIALS_PER_RECORD)):
+                yield partition, value
+
+
+def _small_enough(rows: pa.Table) -> Iterator[bytes]:
+    """The rows in as many values as the record limit asks for."""
+    value = encode_partials(rows)
+    if len(value) <= RECORD_BYTES or rows.num_rows == 1:
+        yield value
+        return
+    middle = rows.num_rows // 2
+    yield from _small_enough(rows.slice(0, middle))
+    yield from _small_enough(rows.slice(middle))
 
 
 def encode_partials(rows: pa.Table) -> bytes:
