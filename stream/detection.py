@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
@@ -41,8 +41,9 @@ _HOLD_BYTES: Final = 16_777_216
 _GO_ON_BYTES: Final = 4_194_304
 """Records waiting above the one, no more are fetched until they are below the other."""
 
-_SLICE_RECORDS: Final = 8
-"""Records worked off at once: a few thousand rows, some 20 ms."""
+_SLICE_RECORDS: Final = 200
+_SLICE_BYTES: Final = 4_194_304
+"""What is worked off at once, whichever is less: at most some 3,000 rows, 20 ms."""
 
 _TICK_S: Final = 0.25
 _COMMIT_S: Final = 5.0
@@ -298,8 +299,7 @@ class Detection:
             self._hold(hold=False)
         assigned = self._assigned[place]
         offsets, values = fetched.batch.offsets.tolist(), fetched.batch.values
-        for start in range(0, len(values), _SLICE_RECORDS):
-            part = slice(start, start + _SLICE_RECORDS)
+        for part in _slices(values):
             started = self._clock()
             self._detect(assigned, offsets[part], values[part])
             # While old records are read again, ingest gets as much of the processor.
@@ -434,6 +434,16 @@ def _log(anomalies: Sequence[Anomaly]) -> None:
         )
     if len(anomalies) > _MOST_LINES:
         log.info("more incidents", messages=len(anomalies) - _MOST_LINES)
+
+
+def _slices(values: Sequence[bytes | None]) -> Iterator[slice]:
+    start = size = 0
+    for place, value in enumerate(values):
+        size += len(value or b"")
+        if size > _SLICE_BYTES or place - start == _SLICE_RECORDS:
+            yield slice(start, place)
+            start, size = place, len(value or b"")
+    yield slice(start, len(values))
 
 
 def _size(fetched: Fetched) -> int:

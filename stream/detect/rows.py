@@ -138,9 +138,9 @@ def partial_rows(tables: Iterable[pa.Table]) -> PartialRows:
     encoded = [encode(table, name) for name in DIMENSIONS]
     varying = [column.codes for column in encoded if len(column.texts) > 1] or [encoded[0].codes]
     groups = group(varying)
-    codes = np.stack([column.codes[groups.first_row] for column in encoded], axis=1).tolist()
-    texts = [column.texts for column in encoded]
-    names = [tuple(text[code] for text, code in zip(texts, row, strict=True)) for row in codes]
+    # Column by column, since there may be as many series as rows.
+    texts = [map(column.texts.__getitem__, column.codes[groups.first_row].tolist()) for column in encoded]
+    names = list(zip(*texts, strict=True))
     minute = _integers(table, "window_start") // WINDOW_SECONDS
     return PartialRows(folds, fold, names, groups.of_row, minute, _integers(table, "version"), _values(table))
 

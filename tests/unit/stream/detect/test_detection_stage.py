@@ -460,6 +460,24 @@ def test_fetching_goes_on_after_a_rebalance(monkeypatch):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("records", "size"), [(3, 10**9), (200, 1), (200, 1_500)])
+def test_a_large_batch_is_worked_off_in_slices_without_a_loss(monkeypatch, records, size):
+    monkeypatch.setattr(detection, "_SLICE_RECORDS", records)
+    monkeypatch.setattr(detection, "_SLICE_BYTES", size)
+
+    async def story() -> None:
+        async with running(Stand()) as stand:
+            stand.begin({P0: Bounds(committed=25, earliest=1)})
+            stand.deliver(
+                *[[FINE.but(minute=minute)] for minute in range(50)], [FAILING.but(minute=50)], begin=1
+            )
+            await stand.settled()
+            assert stand.stage.progress.partials == 51
+            assert [found.started_at[11:16] for found in stand.topic.messages] == ["00:50"]
+
+    asyncio.run(story())
+
+
 def test_a_record_that_holds_something_else_is_left_out_and_counted():
     async def story() -> None:
         async with running(Stand()) as stand:
