@@ -184,7 +184,9 @@ def _decode_by_reference(
                 events.append(outcome.event)
                 places.append((record, outcome.item))
                 unknown.append(outcome.unknown_fields)
-    place = np.asarray(places, dtype=np.int32).reshape(-1, 2)
+    if not events:
+        return _NO_ROWS, refusals
+    place = np.asarray(places, dtype=np.int32)
     return _Rows(
         events_table(events), place[:, 0], place[:, 1], np.asarray(unknown, dtype=np.int32)
     ), refusals

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tokentide.schemas.limits import MAX_DEPTH
+from tokentide.stream.decode import decoder as decoder_module
+from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.decode.shape import MOST_LABEL_KEYS
+
+BASE: dict[str, Any] = {"timestamp": "2026-01-31T12:00:00Z", "service": "s"}
+
+
+@pytest.fixture(autouse=True)
+def columnar_wherever_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_module, "SMALLEST_SPLIT", 0)  # so short a batch would not be worth its while
+
+
+@pytest.fixture
+def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what the columnar path must do alone."""
+
+    def refuse(value: bytes | None) -> None:
+        raise AssertionError(f"the reference path was asked for {value!r}")
+
+    monkeypatch.setattr(decoder_module, "decode_record", refuse)
+
+
+def event(name: str, **fields: Any) -> dict[str, Any]:
+    return {"event_id": name, **BASE, **fields}
+
+
+def line(name: str, **fields: Any) -> bytes:
+    return json.dumps(event(name, **fields), separators=(",", ":")).encode()
+
+
+def pack(*items: Any) -> bytes:
+    return b"[" + b",\n".join(json.dumps(item, separators=(",", ":")).encode() for item in items) + b"]"
+
+
+def column(table: pa.Table, name: str) -> list[Any]:
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_fields_that_come_late_are_found_and_nothing_of_them_is_lost() -> None:
+    decoder = Decoder()
+    assert decoder.decode([line("a")]).table.num_rows == 1
+    decoded = decoder.decode([line("b"), line("c", turn=2), line("d", error={"class": "other"}), line("e")])
+    assert column(decoded.table, "turn") == [None, 2, None, None]
+    assert column(decoded.table, "error_class") == [None, None, "other", None]
+    assert column(decoder.decode([line("f", turn=3, attempts=1)]).table, "attempts") == [1]
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_all_fields_of_the_contract_may_come_at_once() -> None:
+    everything = event(
+        "a",
+        stages={"model_ms": 1, "queue_ms": 2},
+        error={"type": "T", "message": "m", "http_status": 500, "stage": "model_call", "class": "server"},
+        quality={"score": 0.5},
+        labels={"a": "b"},
+        finish_reasons=["stop"],
+        stream=True,
+        cost_usd=0.25,
+        timestamp=1_769_860_800,
+    )
+    (row,) = Decoder().decode([json.dumps(everything).encode()]).table.to_pylist()
+    assert row["error_http_status"] == 500
+    assert row["stages_queue_ms"] == 2.0
+    assert (row["labels"], str(row["cost_usd"])) == ([("a", "b")], "0.250000000000")
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_keys_of_labels_that_come_late_are_found() -> None:
+    decoder = Decoder()
+    decoder.decode([line("a", labels={"team": "x"})])
+    labels = column(
+        decoder.decode(
+            [line("b", labels={"plan": "pro"}), line("c"), line("d", labels={"team": "y", "plan": None})]
+        ).table,
+        "labels",
+    )
+    assert labels == [[("plan", "pro")], None, [("team", "y")]]
+
+
+def test_more_keys_of_labels_than_a_shape_holds_lose_nothing() -> None:
+    values = [line(f"{n}", labels={f"k{n}": "v", "all": "w"}) for n in range(MOST_LABEL_KEYS + 40)]
+    labels = column(Decoder().decode(values).table, "labels")
+    assert [dict(each) for each in labels] == [{f"k{n}": "v", "all": "w"} for n in range(len(values))]
+
+
+def test_producers_of_two_forms_of_time_may_share_a_topic() -> None:
+    decoder = Decoder()
+    forms: list[object] = ["2026-01-31T12:00:00Z", 1_769_860_800, 1_769_860_800_000, 1_769_860_800.0]
+    for round_ in range(3):
+        values = [line(f"{round_}-{n}", timestamp=form) for n, form in enumerate(forms * 2)]
+        decoded = decoder.decode(values)
+        assert {moment.isoformat() for moment in column(decoded.table, "timestamp")} == {
+            "2026-01-31T12:00:00+00:00"
+        }
+        assert column(decoded.table, "event_id") == [f"{round_}-{n}" for n in range(8)]
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_unknown_fields_are_counted_by_row_and_null_ones_are_not() -> None:
+    decoded = Decoder().decode(
+        [
+            line("a"),
+            line("b", new=1),
+            line("c", new=2, newer={"x": [1, 2]}, newest=None),
+            line("d", error={"new": 1, "type": "T", "newer": None}),
+        ]
+    )
+    assert decoded.unknown_fields.tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_unknown_fields_of_changing_type_are_counted_too() -> None:
+    """Arrow cannot infer a type for them; they are skipped, the rest is read as columns."""
+    decoded = Decoder().decode(
+        [
+            line("a", new=1),
+            line("b", new="text", turn=2),
+            line("c", new=[{}], stages={"new": 5}),
+            line("d", new=None),
+        ]
+    )
+    assert decoded.unknown_fields.tolist() == [1, 1, 2, 0]
+    assert column(decoded.table, "turn") == [None, 2, None, None]
+
+
+def test_labels_survive_next_to_unknown_fields_of_changing_type() -> None:
+    decoded = Decoder().decode(
+        [line("a", new=1, labels={"k": "v"}), line("b", new="text", labels={"l": "w"})]
+    )
+    assert column(decoded.table, "labels") == [[("k", "v")], [("l", "w")]]
+
+
+def test_deep_unknown_fields_are_refused_next_to_ones_of_changing_type() -> None:
+    deep: Any = []
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    decoded = Decoder().decode(
+        [line("a", new=1), line("b", new="text"), line("c", new=deep), line("d", new=deep[0])]
+    )
+    assert [(refusal.record, refusal.problem.reason) for refusal in decoded.refusals] == [(2, "too_large")]
+    assert column(decoded.table, "event_id") == ["a", "b", "d"]
+
+
+def test_rows_and_refusals_are_in_the_order_of_the_log() -> None:
+    """Rows come from both paths: in bad company, from the reference path."""
+    values = [
+        line("a"),
+        b"broken",
+        pack(event("b"), event("c", cost_usd=1234.5), event("d")),  # a cost for the reference path
+        line("e", output_tokens="12"),
+        None,
+        line("f"),
+        pack(event("g"), 5, event("h", turn=0), event("i")),
+        line("j", labels={"k": 1}),
+        line("k"),
+    ]
+    decoded = Decoder().decode(values)
+    assert column(decoded.table, "event_id") == list("abcdfgik")
+    assert decoded.record.tolist() == [0, 2, 2, 2, 5, 6, 6, 8]
+    assert decoded.item.tolist() == [0, 0, 1, 2, 0, 0, 3, 0]
+    assert [refusal[:2] for refusal in decoded.refusals] == [(1, -1), (3, 0), (4, -1), (6, 1), (6, 2), (7, 0)]
+    assert decoded.items == 14
+
+
+def test_unknown_fields_stay_with_their_rows_where_both_paths_were_at_work() -> None:
+    values = [
+        line("a", cost_usd="0.1", new=1),
+        line("b"),
+        pack(event("c", x=1, y=2), event("d")),
+        line("e", z=[]),
+    ]
+    decoded = Decoder().decode(values)
+    assert column(decoded.table, "event_id") == list("abcde")
+    assert decoded.unknown_fields.tolist() == [1, 0, 2, 0, 1]
+
+
+def test_one_bad_item_of_a_record_keeps_its_neighbours() -> None:
+    decoded = Decoder().decode([pack(event("a"), event("b", status="perhaps"), event("c"))])
+    assert column(decoded.table, "event_id") == ["a", "c"]
+    (refusal,) = decoded.refusals
+    assert (refusal.record, refusal.item) == (0, 1)
+    assert json.loads(refusal.value or b"") == event("b", status="perhaps")
+
+
+def test_a_bad_record_does_not_send_its_neighbours_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes | None] = []
+    whole = decoder_module.decode_record
+    monkeypatch.setattr(decoder_module, "decode_record", lambda value: asked.append(value) or whole(value))
+    values: list[bytes | None] = [line(f"{n}") for n in range(200)]
+    values[77] = line("bad", turn="x")
+    decoded = Decoder().decode(values)
+    assert decoded.table.num_rows == 199
+    assert asked == [values[77]]
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_money_below_a_thousand_dollars_is_exact_without_the_reference_path() -> None:
+    amounts = [0, 0.1, 1e-12, 0.000000000001, 12.345678901234, 999.999999999999, 5]
+    costs = column(
+        Decoder().decode([line(f"{n}", cost_usd=cost) for n, cost in enumerate(amounts)]).table, "cost_usd"
+    )
+    assert [f"{cost:f}" for cost in costs] == [
+        "0.000000000000",
+        "0.100000000000",
+        "0.000000000001",
+        "0.000000000001",
+        "12.345678901234",
+        "999.999999999999",
+        "5.000000000000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (1234.5678, "1234.567800000000"),
+        (779.1181477921494, "779.118147792149"),  # times 10¹² as a double it would round up
+        (264.7750082449755, "264.775008244976"),  # and this one down
+        (0.1234567890125, "0.123456789012"),  # half a picodollar: to the even one
+        ("0.30000000000000004", "0.300000000000"),
+        (5e-13, "0.000000000000"),
+        (4.9e-13, "0.000000000000"),
+    ],
+)
+def test_other_money_is_exact_by_the_reference_path(sent: object, kept: str) -> None:
+    (cost,) = column(Decoder().decode([line("a", cost_usd=sent)]).table, "cost_usd")
+    assert f"{cost:f}" == kept
+
+
+def test_absence_null_and_empty_text_are_the_same() -> None:
+    decoded = Decoder().decode(
+        [line("a"), line("b", feature=None, environment=None), line("c", feature="", environment="")]
+    )
+    assert column(decoded.table, "feature") == [None, None, None]
+    assert column(decoded.table, "environment") == ["default"] * 3
+    assert column(decoded.table, "region") == ["default"] * 3
+
+
+def test_messages_are_kept_as_json_text_and_marked_so() -> None:
+    messages = [{"role": "user", "content": "é"}]
+    decoded = Decoder().decode([line("a", input=messages), line("b", input="plain"), line("c", output=[])])
+    assert column(decoded.table, "input") == ['[{"role":"user","content":"é"}]', "plain", None]
+    assert column(decoded.table, "input_is_messages") == [True, None, None]
+
+
+def test_only_columns_that_occur_are_there() -> None:
+    assert sorted(Decoder().decode([line("a", turn=1)]).table.column_names) == [
+        "environment", "event_id", "region", "service", "timestamp", "turn",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", [[], [None], [b""], [b"x", None, b"[]"]])
+def test_a_batch_without_an_event_has_no_rows(values: list[bytes | None]) -> None:
+    decoded = Decoder().decode(values)
+    assert (decoded.table.num_rows, len(decoded.refusals), decoded.items) == (0, len(values), len(values))
+    assert {"event_id", "timestamp", "service"} <= set(decoded.table.column_names)
+    for places in (decoded.record, decoded.item, decoded.unknown_fields):
+        assert (places.dtype, len(places)) == (np.int32, 0)
+
+
+def test_a_long_run_of_records_that_arrow_refuses_is_decoded_by_halves() -> None:
+    values = [
+        line(f"{n}", input=[{"role": "user", "content": "x"}]) if n % 50 == 0 else line(f"{n}")
+        for n in range(300)
+    ]
+    assert column(Decoder().decode(values).table, "event_id") == [f"{n}" for n in range(300)]
+
+
+def test_a_null_at_the_root_does_not_reach_arrow() -> None:
+    """pyarrow 26 dies of it (the process, not the call)."""
+    decoded = Decoder().decode([line("a"), line("b") + b"\nnull\n" + line("c"), line("d")])
+    assert column(decoded.table, "event_id") == ["a", "d"]
+    assert [(refusal.record, refusal.item, refusal.problem.reason) for refusal in decoded.refusals] == [
+        (1, -1, "not_json")
+    ]
