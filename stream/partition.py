@@ -30,6 +30,10 @@ Enrich = Callable[[pa.Table], pa.Table]
 """Decoded events to event rows: tokens counted, calls priced, errors classified."""
 
 
+_LETTER_BYTES = 2_000
+"""About what a dead letter takes beside the refused bytes."""
+
+
 class OutOfStepError(Exception):
     """A batch does not begin where the last one ended: the consumer was moved without this state."""
 
@@ -110,11 +114,11 @@ class PartitionFold:
         self._stored_to = start.stored_to
         self._resume_at = start.resume_at
         self._committed = start.resume_at
-        self._lost = start.lost
+        self._lost = start.lost + start.known_lost
         self._segments: dict[int, SegmentFold] = {}
         self._letters: list[DeadLetter] = []
         self._rows: list[pa.Table] = []
-        self._rows_bytes = 0
+        self._held_bytes = 0
 
     @property
     def position(self) -> int:
@@ -133,8 +137,8 @@ class PartitionFold:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of these rows."""
-        return self._rows_bytes
+        """Memory of these rows and of the dead letters that wait with them."""
+        return self._held_bytes
 
     @property
     def is_caught_up(self) -> bool:
@@ -209,7 +213,7 @@ class PartitionFold:
             table = table.filter(pa.array(offsets >= self._stored_to))
         if table.num_rows:
             self._rows.append(table)
-            self._rows_bytes += table.nbytes
+            self._held_bytes += table.nbytes
 
     def _hold_letters(self, refusals: Sequence[Refusal], batch: RecordBatch) -> None:
         for refusal in refusals:
@@ -224,7 +228,9 @@ class PartitionFold:
                 timestamp_ms=int(batch.timestamps_ms[refusal.record]),
                 key=batch.keys[refusal.record],
             )
-            self._letters.append(dead_letter(refusal, place, self._rules.letters))
+            letter = dead_letter(refusal, place, self._rules.letters)
+            self._letters.append(letter)
+            self._held_bytes += len(letter.value_base64 or "") + _LETTER_BYTES
 
     def checkpoint(self) -> Checkpoint | None:
         """Take what is new since the last call, or None if nothing is, or not yet all durable events are folded again.
@@ -237,7 +243,7 @@ class PartitionFold:
         segments = list(self._segments.values())
         partials = [fold.dirty_partials("store") for fold in segments]
         rows, letters = self._rows, self._letters
-        self._rows, self._letters, self._rows_bytes = [], [], 0
+        self._rows, self._letters, self._held_bytes = [], [], 0
         return Checkpoint(
             position=self._position,
             letters=letters,

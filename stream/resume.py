@@ -19,6 +19,8 @@ class LedgerEntry(NamedTuple):
     version: int
     """Offset up to which (exclusive) rows, or any partial, may have been stored."""
     fold: int
+    lost: int = 0
+    """Offsets before `first_offset` that retention had taken."""
 
 
 class Start(NamedTuple):
@@ -30,12 +32,24 @@ class Start(NamedTuple):
     resume_at: int
     """No checkpoint before this position: the group has committed it."""
     lost: int = 0
-    """Offsets that retention took before they were read."""
+    """Offsets that retention took before they were read, and that the ledger does not know of yet."""
+    known_lost: int = 0
+    """What the ledger's row of the span that is read again says of earlier losses; its next version must say it too."""
 
 
 def segment_of(offset: int) -> int:
     """The segment that an offset lies in."""
     return offset // SEGMENT_OFFSETS
+
+
+def segments_to_ask(committed: int | None, earliest: int) -> tuple[int, ...]:
+    """The segments whose ledger entries `plan_start` needs.
+
+    Where retention overtook the group, a worker may have stored part of the segment that the log begins with now, and
+    died before its commit.
+    """
+    position = earliest if committed is None else committed
+    return tuple(sorted({segment_of(position), segment_of(max(position, earliest))}))
 
 
 def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEntry], fold: int) -> Start:
@@ -44,16 +58,16 @@ def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEnt
     Args:
         committed: the group's committed offset; None if it has none.
         earliest: the first offset that the broker still has.
-        entries: the ledger's entries of the segment that holds `committed`, or `earliest` if there is none.
+        entries: the ledger's entries of `segments_to_ask`.
         fold: the fold of this worker's settings and prices.
     """
     position = earliest if committed is None else committed
     whole = [entry for entry in entries if entry.first_offset >= earliest]
     if whole:
         entry = max(whole)
-        is_same = entry.fold == fold and committed is not None
-        stored_to = max(position, entry.first_offset) if is_same else entry.first_offset
-        return Start(entry.first_offset, stored_to, max(position, entry.first_offset))
+        resume_at = max(position, entry.first_offset)
+        stored_to = resume_at if entry.fold == fold else entry.first_offset
+        return Start(entry.first_offset, stored_to, resume_at, known_lost=entry.lost)
     if entries:
         # Retention has taken the beginning of the segment: what was stored stays, a new span begins behind it.
         begin = max(position, *(entry.version for entry in entries))

@@ -25,7 +25,7 @@ class InsertSink(Protocol):
 
 
 _LEDGER_QUERY = """
-    SELECT first_offset, version, fold
+    SELECT first_offset, version, fold, lost
     FROM ledger
     WHERE source = {source:String} AND source_partition = {partition:Int32} AND segment = {segment:Int64}
 """
@@ -76,7 +76,7 @@ class ClickHouseStore:
             ).result_rows
         finally:
             client.close()
-        return [LedgerEntry(int(first), int(version), int(fold)) for first, version, fold in rows]
+        return [LedgerEntry(*map(int, row)) for row in rows]
 
     def close(self) -> None:
         """End the thread; an insert under way finishes first."""

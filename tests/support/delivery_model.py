@@ -151,7 +151,7 @@ class World:
         name = f"{TOPIC}:id"
         segment = segment_of(committed or 0)
         entries = [
-            LedgerEntry(row["first_offset"], row["version"], row["fold"])
+            LedgerEntry(row["first_offset"], row["version"], row["fold"], row["lost"])
             for key, row in self.stores.ledger.items()
             if key[:3] == (name, partition, segment)
         ]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+
+from tokentide.schemas.aggregates import SEGMENT_OFFSETS as SEGMENT
+from tokentide.stream.resume import LedgerEntry, Start, plan_start, segment_of, segments_to_ask
+
+FOLD, OTHER_FOLD = 7, 8
+
+
+def test_a_segment_is_65_536_offsets() -> None:
+    assert [segment_of(offset) for offset in (0, 65_535, 65_536, 131_071, 131_072)] == [0, 0, 1, 1, 2]
+
+
+# --- nothing stored yet
+
+
+def test_a_new_group_begins_at_the_first_offset_there_is() -> None:
+    assert plan_start(None, 0, [], FOLD) == Start(read_from=0, stored_to=0, resume_at=0)
+
+
+def test_a_new_group_on_an_old_log_has_lost_nothing_that_was_its_own() -> None:
+    assert plan_start(None, 70_000, [], FOLD) == Start(read_from=70_000, stored_to=70_000, resume_at=70_000)
+
+
+def test_a_commit_without_a_ledger_row_begins_at_the_segment_and_stores_its_rows_again() -> None:
+    """The tables were made anew; or the last commit was a segment's end, where no row of the next one exists."""
+    assert plan_start(70_000, 0, [], FOLD) == Start(read_from=65_536, stored_to=65_536, resume_at=70_000)
+    assert plan_start(65_536, 0, [], FOLD) == Start(read_from=65_536, stored_to=65_536, resume_at=65_536)
+
+
+def test_retention_within_the_segment_and_no_ledger_row_begins_at_the_earliest_offset() -> None:
+    assert plan_start(70_000, 66_000, [], FOLD) == Start(read_from=66_000, stored_to=66_000, resume_at=70_000)
+
+
+def test_retention_past_the_commit_and_no_ledger_row_counts_the_hole() -> None:
+    assert plan_start(65_536, 66_000, [], FOLD) == Start(66_000, 66_000, 66_000, lost=464)
+
+
+# --- as a rule: the segment's row is there, and its first offset too
+
+
+def test_after_a_crash_the_segment_is_folded_from_its_first_offset_and_stored_from_the_commit() -> None:
+    entries = [LedgerEntry(first_offset=65_536, version=71_000, fold=FOLD)]
+    assert plan_start(70_000, 0, entries, FOLD) == Start(read_from=65_536, stored_to=70_000, resume_at=70_000)
+
+
+def test_a_span_that_began_within_the_segment_is_folded_from_there() -> None:
+    entries = [LedgerEntry(first_offset=66_000, version=71_000, fold=FOLD)]
+    assert plan_start(70_000, 65_536, entries, FOLD) == Start(66_000, 70_000, 70_000)
+
+
+def test_of_several_spans_the_newest_is_folded_again() -> None:
+    entries = [LedgerEntry(66_000, 71_000, FOLD), LedgerEntry(65_536, 65_800, FOLD)]
+    assert plan_start(70_000, 65_536, entries, FOLD) == Start(66_000, 70_000, 70_000)
+
+
+def test_new_settings_or_prices_store_the_whole_segment_again() -> None:
+    entries = [LedgerEntry(65_536, 71_000, OTHER_FOLD)]
+    assert plan_start(70_000, 0, entries, FOLD) == Start(read_from=65_536, stored_to=65_536, resume_at=70_000)
+
+
+def test_a_group_that_lost_its_commit_stores_the_first_segment_again() -> None:
+    entries = [LedgerEntry(0, 500, FOLD)]
+    assert plan_start(None, 0, entries, FOLD) == Start(read_from=0, stored_to=0, resume_at=0)
+
+
+# --- retention overtakes
+
+
+def test_where_retention_took_the_segment_s_beginning_what_is_stored_stays_and_a_new_span_begins_behind_it() -> (
+    None
+):
+    entries = [LedgerEntry(65_536, 71_000, FOLD)]
+    assert plan_start(70_000, 66_000, entries, FOLD) == Start(71_000, 71_000, 71_000)
+    assert plan_start(70_000, 66_000, entries, OTHER_FOLD) == Start(71_000, 71_000, 71_000)
+
+
+def test_where_it_took_more_than_was_stored_the_hole_is_counted() -> None:
+    entries = [LedgerEntry(65_536, 71_000, FOLD)]
+    assert plan_start(70_000, 71_250, entries, FOLD) == Start(71_250, 71_250, 71_250, lost=250)
+    far = 5 * SEGMENT
+    assert plan_start(70_000, far, entries, FOLD) == Start(far, far, far, lost=far - 71_000)
+
+
+def test_a_worker_that_died_after_its_ledger_row_and_before_its_commit_begins_its_span_again() -> None:
+    """Retention had overtaken 70,000; the span from 200,000 on was stored, its commit was not made."""
+    entries = [LedgerEntry(65_536, 71_000, FOLD), LedgerEntry(200_000, 200_300, FOLD, lost=129_000)]
+    assert plan_start(70_000, 200_000, entries, FOLD) == Start(200_000, 200_000, 200_000, known_lost=129_000)
+
+
+def test_and_if_retention_has_moved_on_since_nothing_is_counted_twice() -> None:
+    entries = [LedgerEntry(65_536, 71_000, FOLD), LedgerEntry(200_000, 200_300, FOLD, lost=129_000)]
+    assert plan_start(70_000, 200_100, entries, FOLD) == Start(200_300, 200_300, 200_300)
+    assert plan_start(70_000, 200_500, entries, FOLD) == Start(200_500, 200_500, 200_500, lost=200)
+
+
+def test_what_the_ledger_says_was_lost_is_said_again_by_its_next_version() -> None:
+    entries = [LedgerEntry(66_000, 71_000, FOLD, lost=464)]
+    assert plan_start(70_000, 66_000, entries, FOLD) == Start(66_000, 70_000, 70_000, known_lost=464)
+
+
+@pytest.mark.parametrize(
+    ("committed", "earliest", "segments"),
+    [
+        (None, 0, (0,)),
+        (None, 70_000, (1,)),
+        (70_000, 0, (1,)),  # the earliest segment is history
+        (70_000, 66_000, (1,)),
+        (70_000, 200_000, (1, 3)),  # retention overtook: what was stored before, and maybe after it
+    ],
+)
+def test_the_ledger_is_asked_for_the_segment_of_the_commit_and_where_retention_overtook_for_that_too(
+    committed: int | None, earliest: int, segments: tuple[int, ...]
+) -> None:
+    assert segments_to_ask(committed, earliest) == segments
