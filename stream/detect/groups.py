@@ -60,7 +60,8 @@ class Group:
     def __init__(self, key: SeriesKey, service: Service, rules: Sequence[Rule]) -> None:
         self.key = key
         self.service = service
-        self.history = History(max(rule.window_minutes for rule in rules))
+        context = max(rule.window_minutes for rule in rules)
+        self.history = History(context, keeps_past=any(rule.looks_back for rule in rules))
         self._timelines = [Timeline(rule) for rule in rules]
         self._reported: list[State | None] = [None for _ in rules]
         self._revised_from: int | None = None

@@ -55,10 +55,11 @@ class History:
     spans of later minutes reach into them; what the others add to baselines is kept.
     """
 
-    __slots__ = ("_baselines", "_blocks", "_context_minutes", "context", "minutes")
+    __slots__ = ("_baselines", "_blocks", "_context_minutes", "_keeps_past", "context", "minutes")
 
-    def __init__(self, context_minutes: int = BLOCK_MINUTES) -> None:
+    def __init__(self, context_minutes: int = BLOCK_MINUTES, *, keeps_past: bool = True) -> None:
         self._context_minutes = context_minutes
+        self._keeps_past = keeps_past
         self.minutes = SumsByTime()
         self.context = 0
         """How many of the minutes are frozen."""
@@ -77,8 +78,10 @@ class History:
 
     def add(self, minute: int, values: Values) -> None:
         """Add to a minute; differences may be negative, sums are not."""
-        block = minute // BLOCK_MINUTES
         self.minutes.add(minute, values)
+        if not self._keeps_past:
+            return
+        block = minute // BLOCK_MINUTES
         self._blocks.add(block, values)
         for name, (before_block, _) in list(self._baselines.items()):
             if block < before_block:
@@ -103,6 +106,7 @@ class History:
 
     def baseline(self, name: str, before: int, compute: Callable[[Past], _Baseline]) -> _Baseline:
         """What `compute` makes of the blocks that end at or before the minute `before`; remembered under `name`."""
+        assert self._keeps_past
         before_block = before // BLOCK_MINUTES
         found = self._baselines.get(name)
         if found is None or found[0] != before_block:

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 
 from tokentide.schemas.aggregates import DIMENSIONS
 from tokentide.schemas.anomaly import Severity
@@ -80,6 +80,9 @@ class Level(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(ABC):
     """What every rule has. Spans are of event time; a minute is judged while it still fills."""
+
+    looks_back: ClassVar[bool] = False
+    """Whether it uses a baseline."""
 
     id: str
     """Part of the ids of its incidents."""
@@ -181,6 +184,8 @@ class CostSpike(Rule):
     caching, retries) is to be split off the same two spans; that needs their measures, not more rules.
     """
 
+    looks_back: ClassVar[bool] = True
+
     id: str = "cost_spike"
     metric: str = "cost_usd"
     unit: str = "USD"
@@ -247,6 +252,8 @@ class ContextHitRate(Rule):
 
     A drop counts when it is `drop` and the Wilson upper bound (99 %) is below the past: of twenty calls, 20 points are chance.
     """
+
+    looks_back: ClassVar[bool] = True
 
     id: str = "context_hit_rate"
     metric: str = "context_hit_rate"
