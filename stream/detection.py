@@ -46,6 +46,8 @@ _SLICE_BYTES: Final = 4_194_304
 """What is worked off at once, whichever is less: at most some 3,000 rows, 20 ms."""
 
 _TICK_S: Final = 0.25
+_LAST_WORDS_S: Final = 3.0
+"""How long the group may be kept waiting for what is being said."""
 _COMMIT_S: Final = 5.0
 
 _MOST_LINES: Final = 20
@@ -129,10 +131,16 @@ class _Assigned:
         """End of the log when the first records came: up to there, old records are read again."""
         self.has_heard = False
         """Whether it knows what was said of its series."""
+        self.is_broken = False
+        """Whether a defect ended its detection."""
 
     @property
     def has_caught_up(self) -> bool:
         return self.end is not None and self.position >= self.end
+
+    @property
+    def may_speak(self) -> bool:
+        return self.has_caught_up and self.has_heard and not self.is_broken
 
 
 class Detection:
@@ -173,6 +181,7 @@ class Detection:
         self._to_explain: deque[tuple[float, int, Anomaly]] = deque(maxlen=_MOST_SEARCHES)
         self._committed: dict[Place, int] = {}
         self._commit_at = 0.0
+        self._late_partials = 0
         self._speaking = asyncio.Lock()
         self.progress = Progress()
 
@@ -215,14 +224,15 @@ class Detection:
         """
         self._generation = None
         self._drop_waiting()
-        async with self._speaking:
-            pass
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S), self._speaking:
+                pass
 
     def take(self, fetched: Fetched, generation: int) -> None:
         """Queue a batch; never waits."""
         place = fetched.topic, fetched.partition
         assigned = self._assigned.get(place)
-        if generation != self._generation or assigned is None:
+        if generation != self._generation or assigned is None or assigned.is_broken:
             return
         if assigned.end is None and (end := self._outside.log_end(place)) is not None:
             assigned.end = max(end, fetched.batch.end)
@@ -301,10 +311,11 @@ class Detection:
         offsets, values = fetched.batch.offsets.tolist(), fetched.batch.values
         for part in _slices(values):
             started = self._clock()
-            self._detect(assigned, offsets[part], values[part])
+            with self._defects_contained(place, assigned):
+                self._detect(assigned, offsets[part], values[part])
             # While old records are read again, ingest gets as much of the processor.
             await asyncio.sleep(0 if assigned.has_caught_up else self._clock() - started)
-            if self._assigned.get(place) is not assigned:
+            if self._assigned.get(place) is not assigned or assigned.is_broken:
                 return
         self._reached(assigned, fetched.batch.end)
 
@@ -342,15 +353,12 @@ class Detection:
         async with self._speaking:
             if self._generation is None:
                 return
-            ready = {
-                place: assigned
-                for place, assigned in self._assigned.items()
-                if assigned.has_caught_up and assigned.has_heard
-            }
+            ready = {place: assigned for place, assigned in self._assigned.items() if assigned.may_speak}
             now_s = self._clock()
-            for assigned in ready.values():
-                for judged in assigned.detector.judged():
-                    self._announcements.consider(judged, now_s)
+            for place, assigned in ready.items():
+                with self._defects_contained(place, assigned):
+                    for judged in assigned.detector.judged():
+                        self._announcements.consider(judged, now_s)
             due = self._announcements.due(now_s, everything=everything)
             await self._say(due)
             _log(due)
@@ -358,7 +366,30 @@ class Detection:
             self._to_explain.extend((search_at, 1, anomaly) for anomaly in due if anomaly.revision == 1)
             if everything or now_s >= self._commit_at:
                 self._commit_at = now_s + _COMMIT_S
-                await self._commit({place: assigned.position for place, assigned in ready.items()})
+                await self._commit(
+                    {p: assigned.position for p, assigned in ready.items() if assigned.may_speak}
+                )
+                self._warn_of_late_partials()
+
+    @contextlib.contextmanager
+    def _defects_contained(self, place: Place, assigned: _Assigned) -> Iterator[None]:
+        """A defect in detection must not stop ingest, which a record that meets it would do again and again."""
+        try:
+            yield
+        except Exception:
+            assigned.is_broken = True
+            topic, partition = place
+            log.exception(
+                "detection of a partition has ended until the worker starts again; ingest goes on",
+                topic=topic,
+                partition=partition,
+                position=assigned.position,
+                remedy="report this line; incidents of some services are not noticed any more",
+            )
+
+    def positions(self) -> Mapping[Place, int]:
+        """The next offset of each partition that is being worked off."""
+        return {place: found.position for place, found in self._assigned.items() if not found.is_broken}
 
     async def _commit(self, positions: Mapping[Place, int]) -> None:
         new = {
@@ -373,6 +404,15 @@ class Detection:
         await self._outside.topic.send(anomalies)
         self._store_later(anomalies)
         self.progress = self.progress._replace(messages=self.progress.messages + len(anomalies))
+
+    def _warn_of_late_partials(self) -> None:
+        late = sum(assigned.detector.late_partials for assigned in self._assigned.values())
+        if late > self._late_partials:
+            log.warning(
+                "partials came for minutes that detection had given up to save memory",
+                partials=late - self._late_partials,
+            )
+        self._late_partials = late
 
     def _store_later(self, anomalies: Iterable[Anomaly]) -> None:
         """Only the last revision of each is worth storing: the table keeps no other."""

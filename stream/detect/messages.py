@@ -86,9 +86,9 @@ def _summary(rule: Rule, series: SeriesKey, incident: Incident, *, is_withdrawn:
 
 
 def _name(series: SeriesKey) -> str:
-    """Such as `checkout / openai / gpt-4o`; the environment stands behind, unless it is the default one."""
+    """Such as `checkout / openai / gpt-4o`; the environment stands behind, unless it is the default one or unknown."""
     environment, *names = series
-    return " / ".join(filter(None, names)) + ("" if environment == "default" else f" ({environment})")
+    return " / ".join(filter(None, names)) + ("" if environment in ("", "default") else f" ({environment})")
 
 
 def _time(minute: int) -> str:

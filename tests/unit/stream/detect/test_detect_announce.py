@@ -88,6 +88,8 @@ class TestAMessage:
     def test_names_the_environment_and_leaves_out_what_is_unknown(self):
         found = message(RULE, ("production", "checkout", "", "gpt-4o"), OPEN, revision=1)
         assert found.summary.endswith(": checkout / gpt-4o (production)")
+        overflow = message(RULE, ("", "__other__", "", ""), OPEN, revision=1)
+        assert overflow.summary.endswith(": __other__")
 
     def test_has_money_in_full_and_without_an_exponent(self):
         reading = Reading(Decimal("12.340000000001"), Decimal(9), Decimal("1E+1"), 50)

@@ -16,9 +16,10 @@ from tests.support.partials import Partial, record
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.stream import detection
 from tokentide.stream.detect.announce import Patience
+from tokentide.stream.detect.history import History
 from tokentide.stream.detect.measures import Counts
 from tokentide.stream.detect.messages import is_withdrawn
-from tokentide.stream.detect.rules import ErrorRate, Examples
+from tokentide.stream.detect.rules import ErrorRate, Examples, Finding
 from tokentide.stream.detection import Detection, Outside, Place
 from tokentide.stream.detection_table import Said
 from tokentide.stream.partition import RecordBatch
@@ -96,7 +97,11 @@ class Stand:
     """A stage and the world around it; the log's ends are the tests' to say."""
 
     def __init__(
-        self, topic: ListTopic | None = None, table: DictTable | None = None, patience: Patience | None = None
+        self,
+        topic: ListTopic | None = None,
+        table: DictTable | None = None,
+        patience: Patience | None = None,
+        rule: ErrorRate = RULE,
     ) -> None:
         self.topic = topic or ListTopic()
         self.table = table or DictTable()
@@ -105,7 +110,7 @@ class Stand:
         self.held: dict[Place, bool] = {}
         self.commits: list[dict[Place, int]] = []
         outside = Outside(self.topic, self.table, self.ends.get, self.held.__setitem__, self._commit)
-        self.stage = Detection(outside, [RULE], patience=patience or Patience(0, 0, 0))
+        self.stage = Detection(outside, [rule], patience=patience or Patience(0, 0, 0))
         self.tasks: list[asyncio.Task[None]] = []
 
     async def _commit(self, positions: Mapping[Place, int]) -> bool:
@@ -140,7 +145,11 @@ class Stand:
     async def settled(self) -> None:
         """Until everything delivered has been judged and said."""
         assigned = self.stage._assigned
-        await until(lambda: all(assigned[place].position >= end for place, end in self.taken.items()))
+        await until(
+            lambda: all(
+                assigned[p].position >= end for p, end in self.taken.items() if not assigned[p].is_broken
+            )
+        )
         await self.stage._speak()
 
     async def stop(self) -> None:
@@ -488,6 +497,34 @@ def test_a_record_that_holds_something_else_is_left_out_and_counted():
             assert stand.stage.progress.refused_records == 2
 
     asyncio.run(story())
+
+
+def test_a_defect_ends_the_detection_of_one_partition_and_nothing_else():
+    class DefectRule(ErrorRate):
+        def judge(self, history: History, end: int) -> Finding:
+            if history.total(0, history.span(end, 1)) == 13:
+                raise ZeroDivisionError
+            return super().judge(history, end)
+
+    async def story() -> None:
+        stand = Stand(rule=DefectRule(window_minutes=1))
+        async with running(stand):
+            stand.begin({P0: Bounds(), P1: Bounds()})
+            stand.deliver([FAILING.but(series={"service": "other"})], place=P1)
+            stand.deliver([FINE.but(counts=Counts(13))])
+            await stand.settled()
+            assert stand.topic.said == [(1, "open")]
+            assert stand.stage.positions() == {P1: 1}
+            assert stand.commits == [{P1: 1}]
+            stand.deliver([FAILING], begin=1)
+            stand.deliver([FINE.but(minute=1, series={"service": "other"})], begin=1, place=P1)
+            await stand.settled()
+            assert stand.topic.said == [(1, "open"), (2, "resolved")]
+            assert not any(task.done() for task in stand.tasks)
+
+    with capture_logs() as lines:
+        asyncio.run(story())
+    assert [line["log_level"] for line in lines if "has ended" in line["event"]] == ["error"]
 
 
 def test_positions_are_committed_after_what_was_said_of_them_and_only_when_they_move():
