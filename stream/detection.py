@@ -388,7 +388,9 @@ class Detection:
             )
 
     def positions(self) -> Mapping[Place, int]:
-        """The next offset of each partition that is being worked off."""
+        """The next offset of each partition that is being worked off; none while the group assigns anew."""
+        if self._generation is None:
+            return {}
         return {place: found.position for place, found in self._assigned.items() if not found.is_broken}
 
     async def _commit(self, positions: Mapping[Place, int]) -> None:

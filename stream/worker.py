@@ -150,7 +150,8 @@ class Worker:
         stall = StallWatch[Place](self._settings.worker.stall_seconds)
         while not self._app.crashed:
             await asyncio.sleep(0.5)
-            positions = self._ingest.positions()
+            detecting = {} if self._detect is None else self._detect.detection.positions()
+            positions = {**self._ingest.positions(), **detecting}
             ends = {place: self._app.consumer.highwater(TP(*place)) or 0 for place in positions}
             if (found := stall.stalled(asyncio.get_running_loop().time(), positions, ends)) is not None:
                 (topic, partition), behind = found

@@ -325,6 +325,7 @@ def test_after_partitions_are_taken_away_nothing_more_is_said():
             await asyncio.sleep(0.1)
             await stand.stage.finish()
             assert stand.topic.said == []
+            assert stand.stage.positions() == {}
 
     asyncio.run(story())
 
