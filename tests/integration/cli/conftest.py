@@ -12,14 +12,6 @@ from pathlib import Path
 import pytest
 from commands_support import Begin, Machine, start
 
-from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
-    _apache_kafka_server,
-    _embedded_server,
-    apache_kafka,
-    broker,
-    embedded_broker,
-)
-
 
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tokentide.config.sources import NOT_SETTINGS
 from tokentide.embedded.data_dir import is_held, read_run
 from tokentide.embedded.errors import (
     BrokerMemoryError,
@@ -127,6 +128,8 @@ class TestStart:
         assert all(progress.seconds > 0 for progress in run.told if progress.event == "ready")
 
     def test_workers_are_told_these_addresses_and_none_of_the_users_other_kafka(self, run, monkeypatch):
+        for variable in NOT_SETTINGS:
+            monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "prod-1:9093")
         monkeypatch.setenv("TOKENTIDE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
         monkeypatch.setenv("TOKENTIDE_CLICKHOUSE_TLS_CA_FILE", "/etc/ca.pem")

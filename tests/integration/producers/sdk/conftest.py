@@ -1,4 +1,4 @@
-"""Until tests/conftest.py names the plug-in, this folder takes the shared fixtures itself."""
+"""What the tests of the SDK share."""
 
 from __future__ import annotations
 
@@ -18,21 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import Broker
-from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
-    _apache_kafka_server,
-    _embedded_server,
-    apache_kafka,
-    broker,
-    embedded_broker,
-    own_apache_kafka,
-    own_broker,
-    own_embedded_broker,
-    proxied_broker,
-)
 from tokentide.schemas.call import CallEvent
 
 
-def read_events(broker: Broker, topic: str) -> list[dict[str, object]]:  # noqa: F811 - a parameter
+def read_events(broker: Broker, topic: str) -> list[dict[str, object]]:
     """All events of a topic, taken out of their packs and held against the contract."""
     events: list[dict[str, object]] = []
     for record in broker.read_topic(topic):

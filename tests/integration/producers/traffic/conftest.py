@@ -1,4 +1,4 @@
-"""Until tests/conftest.py names the plug-in, this folder takes the shared fixtures itself."""
+"""What the traffic tests share."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-
-from tests.support.fixtures import (  # noqa: F401 - fixtures are found by name
-    _apache_kafka_server,
-    _embedded_server,
-    apache_kafka,
-    broker,
-    embedded_broker,
-    own_apache_kafka,
-    own_broker,
-    own_embedded_broker,
-)
 
 
 @pytest.fixture(autouse=True)
