@@ -11,11 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+import structlog
 
 from tokentide.stream.durable import Letters, Store, make_durable
 from tokentide.stream.partition import Checkpoint, PartitionFold
 from tokentide.stream.resume import Start
 from tokentide.stream.transport.fetched import Fetched
+
+log = structlog.get_logger("tokentide.ingest")
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -23,6 +26,8 @@ Place = tuple[str, int]
 NewPartition = Callable[[Place, Start], PartitionFold]
 Commit = Callable[[Mapping[Place, int]], Awaitable[bool]]
 """Commit positions; False if the group has moved on without this worker."""
+Rewind = Callable[[Sequence[Place]], Awaitable[None]]
+"""Read partitions again from the last commit: calls `Ingest.begin_again` with where that is."""
 
 
 class Windows(Protocol):
@@ -39,6 +44,7 @@ class Outside(NamedTuple):
     letters: Letters
     windows: Windows
     commit: Commit
+    rewind: Rewind
 
 
 class Pace(NamedTuple):
@@ -48,7 +54,7 @@ class Pace(NamedTuple):
     max_seconds: float
     rows: int
     held_bytes: int
-    """Above this, no batch is taken until a checkpoint has made room."""
+    """Above this, no batch is taken until a checkpoint has made room; in an outage, rows are let go."""
 
 
 class _Assigned(NamedTuple):
@@ -77,17 +83,28 @@ class Ingest:
         self._room = asyncio.Event()
         self._room.set()
         self._checkpointing = asyncio.Lock()
+        self._is_outage = False
+        self._rewound: set[Place] = set()
         self.progress = Progress()
 
     def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
         """A new generation of the group has assigned these partitions: whatever was held in memory is stale."""
         self._assigned.clear()
+        self._rewound.clear()
         self._starts = {place: (start, generation) for place, start in starts.items()}
         self._room.set()
+
+    def begin_again(self, starts: Mapping[Place, Start], generation: int) -> None:
+        """These partitions, of those assigned in this generation, are read again: their state is stale."""
+        for place, start in starts.items():
+            self._assigned.pop(place, None)
+            self._starts[place] = (start, generation)
+            self._rewound.add(place)
 
     def forget(self) -> None:
         """Partitions were revoked."""
         self._assigned.clear()
+        self._rewound.clear()
         self._starts.clear()
         self._room.set()
 
@@ -95,11 +112,20 @@ class Ingest:
         """The next offset of each partition that may be read on; none while a batch waits for room."""
         if not self._room.is_set():
             return {}
-        return {place: assigned.fold.position for place, assigned in self._assigned.items()}
+        waiting = {place: start.read_from for place, (start, _) in self._starts.items()}
+        return {**waiting, **{place: assigned.fold.position for place, assigned in self._assigned.items()}}
+
+    def outage(self) -> None:
+        """The store has taken nothing for a while: rather than wait with a full memory, go on without rows."""
+        self._is_outage = True
+        self._room.set()
 
     async def take(self, fetched: Fetched, generation: int) -> None:
-        """Fold a batch; waits while too much is held."""
-        fold = self._fold_for((fetched.topic, fetched.partition), generation)
+        """Fold a batch; waits while too much is held, or in an outage lets it go."""
+        place = fetched.topic, fetched.partition
+        if self._is_from_before_the_rewind(place, fetched.batch.begin):
+            return
+        fold = self._fold_for(place, generation)
         if fold is None or fetched.batch.end <= fold.position:
             return
         events = fold.ingest(fetched.batch.since(fold.position))
@@ -109,8 +135,31 @@ class Ingest:
             self._due.set()
         if sum(fold.held_bytes for fold in held) >= self._pace.held_bytes:
             self._due.set()
-            self._room.clear()
-            await self._room.wait()
+            if not self._is_outage:
+                self._room.clear()
+                await self._room.wait()
+            if self._is_outage:
+                self._let_go()
+
+    def _is_from_before_the_rewind(self, place: Place, begin: int) -> bool:
+        """Whether a batch was fetched before its partition was sought back."""
+        if place not in self._rewound:
+            return False
+        if begin > self._starts[place][0].read_from:
+            return True
+        self._rewound.discard(place)
+        return False
+
+    def _let_go(self) -> None:
+        going = [place for place, assigned in self._assigned.items() if not assigned.fold.has_let_go]
+        for place in going:
+            self._assigned[place].fold.let_go()
+        if going:
+            log.warning(
+                "memory is full: rows are let go, and read again from kafka once clickhouse takes them",
+                partitions=[f"{topic}/{partition}" for topic, partition in going],
+                remedy="worker.event_rows_max_bytes bounds the memory; see that topics.events_retention_hours outlasts the outage",
+            )
 
     def _fold_for(self, place: Place, generation: int) -> PartitionFold | None:
         """The state of a partition in this generation; None for a batch of another one."""
@@ -159,15 +208,20 @@ class Ingest:
             checkpoint = assigned.fold.checkpoint()
             if checkpoint is not None:
                 taken[place] = (assigned, checkpoint)
-        if not taken:
-            self._room.set()
-            return
+        if taken:
+            await self._store(taken)
+        self._is_outage = False
+        self._room.set()
+        # Only now: what was let go is read again from the commit that has just been made.
+        if let_go := [place for place, assigned in self._assigned.items() if assigned.fold.has_let_go]:
+            await self._outside.rewind(let_go)
+
+    async def _store(self, taken: Mapping[Place, tuple[_Assigned, Checkpoint]]) -> None:
         checkpoints = [checkpoint for _, checkpoint in taken.values()]
         await asyncio.gather(
             make_durable(checkpoints, self._outside.store, self._outside.letters),
             self._publish([assigned.fold for assigned, _ in taken.values()]),
         )
-        self._room.set()
         owned = {p: c for p, (a, c) in taken.items() if self._assigned.get(p) is a}
         if not owned:
             return

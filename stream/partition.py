@@ -119,6 +119,7 @@ class PartitionFold:
         self._letters: list[DeadLetter] = []
         self._rows: list[pa.Table] = []
         self._held_bytes = 0
+        self._has_let_go = False
 
     @property
     def position(self) -> int:
@@ -139,6 +140,11 @@ class PartitionFold:
     def held_bytes(self) -> int:
         """Memory of these rows and of the dead letters that wait with them."""
         return self._held_bytes
+
+    @property
+    def has_let_go(self) -> bool:
+        """Whether `let_go` was called: nothing can be stored any more, only published."""
+        return self._has_let_go
 
     @property
     def is_caught_up(self) -> bool:
@@ -209,6 +215,8 @@ class PartitionFold:
         self._hold_rows(placed, places.offset)
 
     def _hold_rows(self, table: pa.Table, offsets: Int64s) -> None:
+        if self._has_let_go:
+            return
         if int(offsets[0]) < self._stored_to:
             table = table.filter(pa.array(offsets >= self._stored_to))
         if table.num_rows:
@@ -216,6 +224,8 @@ class PartitionFold:
             self._held_bytes += table.nbytes
 
     def _hold_letters(self, refusals: Sequence[Refusal], batch: RecordBatch) -> None:
+        if self._has_let_go:
+            return
         for refusal in refusals:
             offset = int(batch.offsets[refusal.record])
             if offset < self._stored_to:
@@ -232,13 +242,24 @@ class PartitionFold:
             self._letters.append(letter)
             self._held_bytes += len(letter.value_base64 or "") + _LETTER_BYTES
 
+    def let_go(self) -> None:
+        """Hold no rows and dead letters from now on, because nobody takes them and memory is full.
+
+        Windows are folded and published on, so that incidents are noticed; there are no checkpoints any more. The caller
+        reads the log again from the last commit, with a new state, once rows are taken again.
+        """
+        self._has_let_go = True
+        self._rows, self._letters, self._held_bytes = [], [], 0
+
     def checkpoint(self) -> Checkpoint | None:
         """Take what is new since the last call, or None if nothing is, or not yet all durable events are folded again.
+
+        None too after `let_go`.
 
         The caller makes it durable in the order letters, rows, partials, ledger, then commits `position` and calls
         `committed`. If any of that fails for good, this object must be dropped: it has given its rows away.
         """
-        if not self.is_caught_up or self._position == self._committed:
+        if self._has_let_go or not self.is_caught_up or self._position == self._committed:
             return None
         segments = list(self._segments.values())
         partials = [fold.dirty_partials("store") for fold in segments]
@@ -255,14 +276,22 @@ class PartitionFold:
         )
 
     def published(self) -> pa.Table:
-        """Take the partials that changed since the last call, for the windows topic; they are absolute."""
+        """Take the partials that changed since the last call, for the windows topic; they are absolute.
+
+        After `let_go`, segments that are read to their end are forgotten with it: memory stays bounded however long it takes.
+        """
         partials = [fold.dirty_partials("publish") for fold in self._segments.values()]
+        if self._has_let_go:
+            self._forget_segments_below(self._position)
         return pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table()
 
     def committed(self, position: int) -> None:
         """The commit of `position` was accepted: forget the segments that lie wholly below it."""
         self._committed = position
         self._stored_to = max(self._stored_to, position)
+        self._forget_segments_below(position)
+
+    def _forget_segments_below(self, position: int) -> None:
         self._segments = {
             segment: fold
             for segment, fold in self._segments.items()

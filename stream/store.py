@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tokentide.sinks.errors import RetriableSinkError
+from tokentide.sinks.failure import understand
 from tokentide.stream.resume import LedgerEntry
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+
+log = structlog.get_logger("tokentide.store")
+
+LEDGER_PATIENCE_S: Final = 60.0
+"""A worker that starts while ClickHouse does waits so long for it; the group waits with it."""
+_LEDGER_PAUSE_S: Final = 1.0
 
 
 class InsertSink(Protocol):
@@ -35,11 +46,17 @@ class ClickHouseStore:
     """`tokentide.stream.durable.Store` over the sink; one insert at a time."""
 
     def __init__(
-        self, sink: InsertSink, connect: Callable[[], Client], on_outage: Callable[[RetriableSinkError], None]
+        self,
+        sink: InsertSink,
+        connect: Callable[[], Client],
+        on_outage: Callable[[RetriableSinkError], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._connect = connect
         self._on_outage = on_outage
+        self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
 
     async def insert(self, table: str, rows: pa.Table) -> None:
@@ -59,14 +76,23 @@ class ClickHouseStore:
                 return
 
     async def ledger(self, source: str, partition: int, segment: int) -> Sequence[LedgerEntry]:
-        """The ledger's entries of a segment.
+        """The ledger's entries of a segment; asks again for a minute where that may help.
 
         Raises:
             clickhouse_connect.driver.exceptions.ClickHouseError: ClickHouse cannot be asked.
         """
         loop = asyncio.get_running_loop()
         ask = partial(self._ask, source, partition, segment)
-        return await loop.run_in_executor(self._thread, ask)
+        deadline_s = self._clock() + LEDGER_PATIENCE_S
+        while True:
+            try:
+                return await loop.run_in_executor(self._thread, ask)
+            except (ClickHouseError, OSError) as error:
+                failure = understand(error)
+                if not failure.is_retriable or self._clock() >= deadline_s:
+                    raise
+                log.warning("clickhouse cannot be asked where to begin; asking again", error=failure.what)
+                await asyncio.sleep(_LEDGER_PAUSE_S)
 
     def _ask(self, source: str, partition: int, segment: int) -> Sequence[LedgerEntry]:
         client = self._connect()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
@@ -20,6 +20,7 @@ from tokentide.config import Settings
 from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
+from tokentide.sinks.retry import RetryPolicy
 from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
@@ -34,6 +35,9 @@ from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer, MicroBatchTransport
 
 log = structlog.get_logger("tokentide.worker")
+
+_OUTAGE_AFTER = RetryPolicy(deadline_s=10.0)
+"""An insert that fails for so long is an outage, and told as one each time."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -70,9 +74,11 @@ class Worker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._store = ClickHouseStore(
-            ClickHouseSink.from_settings(settings.clickhouse, should_stop=self._stop.is_set),
+            ClickHouseSink.from_settings(
+                settings.clickhouse, retry=_OUTAGE_AFTER, should_stop=self._stop.is_set
+            ),
             lambda: open_client(settings.clickhouse),
-            _warn_of_outage,
+            self._outage,
         )
         out = self._out = KafkaOut(
             lambda: new_producer(settings),
@@ -81,7 +87,7 @@ class Worker:
         )
         worker = settings.worker
         self._ingest = Ingest(
-            Outside(self._store, out, out, self._commit),
+            Outside(self._store, out, out, self._commit, self._rewind),
             self._new_partition,
             Pace(
                 worker.checkpoint_seconds,
@@ -193,6 +199,25 @@ class Worker:
             {TP(*place): position for place, position in positions.items()}
         )
 
+    def _outage(self, error: RetriableSinkError) -> None:
+        log.warning("clickhouse does not take rows; they are held and tried again", error=str(error))
+        self._ingest.outage()
+
+    async def _rewind(self, places: Sequence[Place]) -> None:
+        """Read partitions again from what is durable."""
+        consumer, generation = self._consumer(), self._app.consumer_generation_id
+        bounds = await consumer.log_bounds()
+        starts = {
+            place: await self._plan(TP(*place), bounds[TP(*place)])
+            for place in places
+            if TP(*place) in bounds
+        }
+        if generation != self._app.consumer_generation_id:
+            return  # assigned anew meanwhile, with positions planned anew
+        self._ingest.begin_again(starts, generation)
+        await consumer.rewind({TP(*place): start.read_from for place, start in starts.items()})
+        log.info("read again what was let go", positions=_positions(starts))
+
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
         """Decide where each assigned partition begins, and forget what was held of it."""
         events = self._settings.topics.events
@@ -226,10 +251,6 @@ class Worker:
 
 def _positions(starts: Mapping[Place, Start]) -> Mapping[str, int]:
     return {f"{topic}/{partition}": start.resume_at for (topic, partition), start in sorted(starts.items())}
-
-
-def _warn_of_outage(error: RetriableSinkError) -> None:
-    log.warning("clickhouse does not take rows; they are held and tried again", error=str(error))
 
 
 def _new_app(settings: Settings, worker: Worker) -> faust.App:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -152,8 +152,22 @@ def _drain_all(fetcher: Any, partitions: set[TP]) -> dict[TP, list[Fetched]]:
     return fetched
 
 
+class _NothingRead(dict[TP, int]):
+    """Faust's memory of what it has read, switched off: it would drop what is read again after a rewind.
+
+    The state that batches are folded into knows its position, and leaves out what it has already.
+    """
+
+    def __getitem__(self, _: TP) -> None:  # type: ignore[override] # Faust's map says None for a partition not read yet
+        return None
+
+
 class MicroBatchConsumer(driver.Consumer):
     """Faust's consumer over the thread above."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = cast("MutableMapping[TP, int | None]", _NothingRead())
 
     def _new_consumer_thread(self) -> MicroBatchThread:
         return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -181,6 +195,16 @@ class MicroBatchConsumer(driver.Consumer):
         """See `MicroBatchThread.commit_position`."""
         thread = cast("MicroBatchThread", self._thread)
         return await thread.commit_position(positions)
+
+    async def log_bounds(self) -> Mapping[TP, LogBounds]:
+        """What the broker says of every assigned partition."""
+        thread = cast("MicroBatchThread", self._thread)
+        return await thread.log_bounds()
+
+    async def rewind(self, positions: Mapping[TP, int]) -> None:
+        """Read these partitions on from these positions; batches fetched before may still arrive."""
+        thread = cast("MicroBatchThread", self._thread)
+        await thread.seek_all(positions)
 
     async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
         """Of each partition the first offset that was sent at a time or later; None where there is none."""

@@ -207,6 +207,12 @@ class World:
             except Killed:
                 fold = self.new_worker(partition)
                 continue
+            if self.chance.random() < 0.03:  # ClickHouse was away for long: rows are let go, then read again
+                fold.let_go()
+                self._step(partition, fold, most=5)
+                self.save(partition, fold, risk=0.0)
+                fold.published()
+                fold = self.new_worker(partition)
             if self.chance.random() < 0.1:  # the partition is given away; the old owner may not know yet
                 zombies.append(fold)
                 fold = self.new_worker(partition)

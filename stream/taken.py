@@ -1,0 +1,68 @@
+"""What a batch held, as counts: for metrics and the alarm over refused events. Nothing that is stored rests on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tokentide.schemas.rejects import RejectReason
+from tokentide.stream.decode.batch import Int32s
+
+_ITEMS: Final = 1 << 32
+"""More than the items of any record."""
+
+
+class Runs(NamedTuple):
+    """Refused events in a row."""
+
+    first: int = 0
+    """Before the first accepted one."""
+    longest: int = 0
+    last: int = 0
+    """After the last accepted one."""
+
+
+NO_RUNS: Final = Runs()
+
+
+class Taken(NamedTuple):
+    """What was new in a batch; what was durable before and was only read again is in `again` alone."""
+
+    records: int = 0
+    events: int = 0
+    """Neither refused nor duplicates."""
+    duplicates: int = 0
+    unpriced: int = 0
+    """Of the events, those without a cost."""
+    again: int = 0
+    """Events that were durable."""
+    refused: Mapping[RejectReason, int] = {}
+    runs: Runs = NO_RUNS
+
+    @property
+    def accepted(self) -> int:
+        """Events that were not refused."""
+        return self.events + self.duplicates
+
+    @property
+    def refusals(self) -> int:
+        """Refused events."""
+        return sum(self.refused.values())
+
+
+def runs_of(refused: Sequence[tuple[int, int]], record: Int32s, item: Int32s) -> Runs:
+    """How refused events follow each other between accepted ones.
+
+    Args:
+        refused: record and item of each, ordered; item -1 is the record as a whole.
+        record: of each accepted event, ordered.
+        item: the same.
+    """
+    if not refused:
+        return NO_RUNS
+    accepted = record.astype(np.int64) * _ITEMS + item
+    accepted_before = np.searchsorted(accepted, [place * _ITEMS + item for place, item in refused])
+    lengths = np.bincount(accepted_before, minlength=len(accepted) + 1)
+    return Runs(int(lengths[0]), int(lengths.max()), int(lengths[-1]))

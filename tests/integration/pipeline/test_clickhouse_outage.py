@@ -1,0 +1,121 @@
+"""ClickHouse away for longer than memory lasts: windows go on, and once it is back all rows are there, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.brokers import Broker
+from tests.support.pipeline import Pipeline, pipeline, until
+from tests.support.tcp_proxy import TcpProxy
+from tokentide.stream.kafka_out import decode_partials
+
+EVENTS = 6_000
+TOTALS = "count() AS calls, sum(input_tokens) AS input"
+
+
+@pytest.fixture
+def line(clickhouse: str) -> Iterator[TcpProxy]:
+    """The way from the worker to ClickHouse."""
+    with TcpProxy(urlsplit(clickhouse).port or 0) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def running(broker: Broker, clickhouse: str, line: TcpProxy, tmp_path: Path) -> Iterator[Pipeline]:
+    """A worker with little memory, which alone comes through the proxy."""
+    small = {
+        "TOKENTIDE_WORKER_EVENT_ROWS_MAX_BYTES": "1048576",
+        "TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES": "200000",
+    }
+    with pipeline(broker, clickhouse, tmp_path, **small) as made:
+        direct = dict(made.environment)
+        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct["TOKENTIDE_CLICKHOUSE_URL"].replace(
+            f":{urlsplit(clickhouse).port}/", f":{line.port}/"
+        )
+        made.start_workers(1)
+        made.environment = direct
+        yield made
+
+
+def ship(running: Pipeline, first: int, after: int) -> None:
+    lines = [
+        json.dumps(
+            {
+                "schema_version": 1,
+                "event_id": f"e{number}",
+                "timestamp": f"2026-01-31T12:{number % 60:02d}:00Z",
+                "service": f"service-{number % 7}",
+                "model": "gpt-4o",
+                "provider": "openai",
+                "conversation_id": f"{number:0200d}",
+                "input_tokens": number,
+                "output_tokens": 1,
+            }
+        ).encode()
+        for number in range(first, after)
+    ]
+    running.run("ship", "-", input_=b"\n".join(lines))
+
+
+def published_calls(running: Pipeline) -> int:
+    """Calls in the windows topic: the highest version of each partial counts."""
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in running.broker.read_topic(f"{running.prefix}windows"):
+        for partial in decode_partials(record.value or b"").to_pylist():
+            key = tuple(partial[name] for name in ("source_partition", "segment", "window_start", "service"))
+            if key not in newest or newest[key]["version"] <= partial["version"]:
+                newest[key] = partial
+    return sum(partial["calls"] for partial in newest.values())
+
+
+def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
+    running: Pipeline, line: TcpProxy
+) -> None:
+    ship(running, 0, 500)
+    running.wait()
+    line.is_refusing = True
+    line.reset_all()
+    ship(running, 500, 501)  # what the insert fails with
+    until(lambda: "clickhouse does not take rows" in running.logs(), what="noticing the outage")
+    ship(running, 501, EVENTS)
+    until(lambda: "rows are let go" in running.logs(), what="letting go")
+    until(lambda: published_calls(running) == EVENTS, what="publishing all windows")
+
+    line.heal()
+    running.wait()
+    assert "read again what was let go" in running.logs()
+    expected = {"calls": EVENTS, "input": sum(range(EVENTS))}
+    assert {name: int(value) for name, value in running.one(f"SELECT {TOTALS} FROM events").items()} == expected
+    windows = running.one("SELECT sum(calls) AS calls, sum(input_tokens) AS input FROM windows")
+    assert {name: int(value) for name, value in windows.items()} == expected
+    running.run("audit")
+    assert running.stop() == [0]
+
+
+def test_a_worker_that_starts_in_an_outage_waits_for_its_end(running: Pipeline, line: TcpProxy) -> None:
+    running.wait()
+    line.is_refusing = True
+    line.reset_all()
+    running.kill_worker()
+    ship(running, 0, 100)
+    environment = running.environment
+    running.environment = {
+        **environment,
+        "TOKENTIDE_CLICKHOUSE_URL": environment["TOKENTIDE_CLICKHOUSE_URL"].replace(
+            f":{line.server_port}/", f":{line.port}/"
+        ),
+    }
+    before = line.connections
+    running.start_workers(1)
+    running.environment = environment
+    until(lambda: "cannot be asked where to begin" in running.logs(), what="asking for the ledger")
+    line.heal()
+    running.wait()
+    assert line.connections > before
+    assert int(running.one("SELECT count() AS n FROM events")["n"]) == 100
