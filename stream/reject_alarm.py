@@ -157,9 +157,7 @@ class RejectAlarm(Generic[_Place]):
         events = refused + sum(slice_.accepted for slice_ in self._slices)
         if events < FEWEST_EVENTS or refused < RECOVERED * self._share * events:
             self._is_share_on = False
-        elif (
-            not self._is_share_on and wilson_bound(refused, events, z=Z_95, side="lower") > self._share
-        ):
+        elif not self._is_share_on and wilson_bound(refused, events, z=Z_95, side="lower") > self._share:
             self._is_share_on = True
             self._begin("share")
 
