@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import pyarrow as pa
 import structlog
 
 from tokentide.schemas.rejects import RejectReason
@@ -53,6 +54,8 @@ class IngestCounts:
         self.checkpoints = 0
         self.committed_events = 0
         self.last_checkpoint_s = 0.0
+        self.storing_rows = 0
+        self.storing_bytes = 0
 
     def took(self, place: Place, taken: Taken) -> None:
         """A batch of a partition was folded."""
@@ -64,6 +67,11 @@ class IngestCounts:
         if taken.refused:
             self.rejects.update(taken.refused)
         self.alarm.observe(place, taken, self._clock())
+
+    def storing(self, tables: Sequence[pa.Table]) -> None:
+        """These rows, and no others, are given up by the partitions and not durable yet."""
+        self.storing_rows = sum(table.num_rows for table in tables)
+        self.storing_bytes = sum(table.nbytes for table in tables)
 
     def committed(self, *, events: int, seconds: float) -> None:
         """A checkpoint was stored and committed."""

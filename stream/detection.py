@@ -387,6 +387,24 @@ class Detection:
                 remedy="report this line; incidents of some services are not noticed any more",
             )
 
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether of every assigned partition all is read back that was there when it was assigned."""
+        return all(
+            found.is_broken or found.has_caught_up or self._is_at_the_end(place, found)
+            for place, found in self._assigned.items()
+        )
+
+    def _is_at_the_end(self, place: Place, assigned: _Assigned) -> bool:
+        """For a partition of which no record has come: there may be none."""
+        end = self._outside.log_end(place)
+        return assigned.end is None and end is not None and end <= assigned.position
+
+    @property
+    def broken_partitions(self) -> int:
+        """Partitions whose detection a defect has ended."""
+        return sum(found.is_broken for found in self._assigned.values())
+
     def positions(self) -> Mapping[Place, int]:
         """The next offset of each partition that is being worked off; none while the group assigns anew."""
         if self._generation is None:

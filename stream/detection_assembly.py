@@ -16,6 +16,7 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError
 from tokentide.stream.assembly import new_producer
+from tokentide.stream.counts import FailedTries
 from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside, Place
 from tokentide.stream.detection_table import AnomalyTable
 from tokentide.stream.detection_topic import AnomalyTopic
@@ -34,13 +35,17 @@ class DetectStage:
         consumer: Callable[[], MicroBatchConsumer],
         commit: Callable[[Mapping[Place, int]], Awaitable[bool]],
         should_stop: Callable[[], bool],
+        tries: FailedTries,
     ) -> None:
         """Wire the stage; connects when something is to be read or said."""
         self._consumer = consumer
+        self._tries = tries
         self._store = ClickHouseStore(
-            ClickHouseSink.from_settings(settings.clickhouse, should_stop=should_stop),
+            ClickHouseSink.from_settings(
+                settings.clickhouse, should_stop=should_stop, on_failed_try=tries.failed
+            ),
             lambda: open_client(settings.clickhouse),
-            _warn_of_outage,
+            self._outage,
         )
         self._table = AnomalyTable(self._store, lambda: open_client(settings.clickhouse))
         self._topic = AnomalyTopic(
@@ -70,12 +75,12 @@ class DetectStage:
             self._table.close()
             self._store.close()
 
+    def _outage(self, error: RetriableSinkError) -> None:
+        self._tries.given_up(error)
+        log.warning("clickhouse does not take incidents; they are held and tried again", error=str(error))
+
     def _log_end(self, place: Place) -> int | None:
-        try:
-            end: int | None = self._consumer().highwater(TP(*place))
-        except AssertionError:  # aiokafka's way to say that it was revoked a moment ago
-            return None
-        return end
+        return self._consumer().log_end(TP(*place))
 
     def _hold(self, place: Place, hold: bool) -> None:  # noqa: FBT001 - the two sides of one switch
         consumer = self._consumer()
@@ -94,7 +99,3 @@ def _new_reader(settings: Settings) -> KafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-
-
-def _warn_of_outage(error: RetriableSinkError) -> None:
-    log.warning("clickhouse does not take incidents; they are held and tried again", error=str(error))

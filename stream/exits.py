@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from kafka.errors import KafkaError
 
 from tokentide.sinks.errors import TerminalSinkError
+from tokentide.stream.metrics_http import MetricsAddressError
 from tokentide.stream.partition import OutOfStepError
 
 
@@ -18,6 +19,7 @@ class Exit(IntEnum):
     STOPPED = 0
     """It was told to stop."""
     SETTINGS = 2
+    """A setting cannot be used, such as a port for metrics that is taken."""
     KAFKA = 20
     """Kafka could not be reached or refused; nothing was lost."""
     CLICKHOUSE = 21
@@ -51,6 +53,8 @@ def exit_for(error: BaseException) -> tuple[Exit, str]:
             return Exit.KAFKA, "see that Kafka is up and the address is right, and start the worker again"
         case OutOfStepError():
             return Exit.OUT_OF_STEP, "start the worker again"
+        case MetricsAddressError():
+            return Exit.SETTINGS, "mend the setting that the message names, and start the worker again"
         case StalledError():
             return Exit.STALLED, "start the worker again; if it comes back, run `tokentide doctor`"
         case _:

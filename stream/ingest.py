@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 import structlog
 
+from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.durable import Letters, Store, make_durable
 from tokentide.stream.partition import Checkpoint, PartitionFold
 from tokentide.stream.resume import Start
@@ -62,18 +63,12 @@ class _Assigned(NamedTuple):
     generation: int
 
 
-class Progress(NamedTuple):
-    """Totals since the start of the process."""
-
-    events: int = 0
-    checkpoints: int = 0
-    committed_events: int = 0
-
-
 class Ingest:
     """The assigned partitions of one worker."""
 
-    def __init__(self, outside: Outside, new_partition: NewPartition, pace: Pace) -> None:
+    def __init__(
+        self, outside: Outside, new_partition: NewPartition, pace: Pace, counts: IngestCounts
+    ) -> None:
         self._outside = outside
         self._new_partition = new_partition
         self._pace = pace
@@ -85,7 +80,7 @@ class Ingest:
         self._checkpointing = asyncio.Lock()
         self._is_outage = False
         self._rewound: set[Place] = set()
-        self.progress = Progress()
+        self.counts = counts
 
     def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
         """A new generation of the group has assigned these partitions: whatever was held in memory is stale."""
@@ -115,6 +110,16 @@ class Ingest:
         waiting = {place: start.read_from for place, (start, _) in self._starts.items()}
         return {**waiting, **{place: assigned.fold.position for place, assigned in self._assigned.items()}}
 
+    def standing(self) -> Mapping[Place, Standing]:
+        """Where each assigned partition stands, for metrics."""
+        waiting = {place: Standing(start.read_from) for place, (start, _) in self._starts.items()}
+        folds = {place: assigned.fold for place, assigned in self._assigned.items()}
+        taken = {
+            place: Standing(fold.position, fold.held_rows, fold.held_bytes, fold.has_let_go)
+            for place, fold in folds.items()
+        }
+        return {**waiting, **taken}
+
     def outage(self) -> None:
         """The store has taken nothing for a while: rather than wait with a full memory, go on without rows."""
         self._is_outage = True
@@ -128,8 +133,7 @@ class Ingest:
         fold = self._fold_for(place, generation)
         if fold is None or fetched.batch.end <= fold.position:
             return
-        events = fold.ingest(fetched.batch.since(fold.position))
-        self.progress = self.progress._replace(events=self.progress.events + events)
+        self.counts.took(place, fold.ingest(fetched.batch.since(fold.position)))
         held = [assigned.fold for assigned in self._assigned.values()]
         if sum(fold.held_rows for fold in held) >= self._pace.rows:
             self._due.set()
@@ -217,11 +221,14 @@ class Ingest:
             await self._outside.rewind(let_go)
 
     async def _store(self, taken: Mapping[Place, tuple[_Assigned, Checkpoint]]) -> None:
+        started_s = asyncio.get_running_loop().time()
         checkpoints = [checkpoint for _, checkpoint in taken.values()]
+        self.counts.storing([rows for checkpoint in checkpoints for rows in checkpoint.rows])
         await asyncio.gather(
             make_durable(checkpoints, self._outside.store, self._outside.letters),
             self._publish([assigned.fold for assigned, _ in taken.values()]),
         )
+        self.counts.storing([])
         owned = {p: c for p, (a, c) in taken.items() if self._assigned.get(p) is a}
         if not owned:
             return
@@ -233,7 +240,7 @@ class Ingest:
         for place, checkpoint in owned.items():
             if self._assigned.get(place) is taken[place][0]:
                 taken[place][0].fold.committed(checkpoint.position)
-        self.progress = self.progress._replace(
-            checkpoints=self.progress.checkpoints + 1,
-            committed_events=self.progress.committed_events + sum(c.row_count for c in checkpoints),
+        self.counts.committed(
+            events=sum(checkpoint.row_count for checkpoint in owned.values()),
+            seconds=asyncio.get_running_loop().time() - started_s,
         )

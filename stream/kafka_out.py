@@ -36,6 +36,8 @@ class KafkaOut:
         self._rejected_topic = rejected_topic
         self._windows_topic = windows_topic
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-out")
+        self.partials_sent = 0
+        """Since the start; acknowledged ones."""
 
     async def send_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Send dead letters; return when all are acknowledged.
@@ -54,6 +56,7 @@ class KafkaOut:
         """
         if partials.num_rows:
             await self._in_thread(lambda: self._send_partials(partials))
+            self.partials_sent += partials.num_rows
 
     async def close(self) -> None:
         """Send what is left and close the connection."""

@@ -52,8 +52,8 @@ class MetricsServer:
         )
         self._listening: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port, which is another one where 0 was asked for.
+    async def start(self, host: str, port: int) -> str:
+        """Listen; return the address as a URL. Port 0 takes any free one.
 
         Raises:
             MetricsAddressError: the port is in use or not allowed, or the host is no address of this machine.
@@ -67,8 +67,8 @@ class MetricsServer:
         except (OSError, UnicodeError) as error:
             raise MetricsAddressError(_trouble(error, host, port)) from error
         self._listening = await loop.create_server(self._connection, sock=listener)
-        bound: int = listener.getsockname()[1]
-        return bound
+        in_url = f"[{host}]" if ":" in host else host
+        return f"http://{in_url}:{listener.getsockname()[1]}"
 
     async def close(self) -> None:
         """Stop listening and end what is under way."""

@@ -7,6 +7,7 @@ folded again but not stored again, because their rows are durable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
 from tokentide.stream.resume import Start, segment_of
+from tokentide.stream.taken import Taken, runs_of
 from tokentide.stream.texts import constant
 
 Enrich = Callable[[pa.Table], pa.Table]
@@ -151,8 +153,8 @@ class PartitionFold:
         """Whether all that was committed at the start has been folded again; before, nothing can be stored."""
         return self._position >= self._resume_at
 
-    def ingest(self, batch: RecordBatch) -> int:
-        """Decode, enrich and fold a batch; return how many events it held.
+    def ingest(self, batch: RecordBatch) -> Taken:
+        """Decode, enrich and fold a batch; return what it held.
 
         Raises:
             OutOfStepError: the batch does not begin at `position`. Nothing of it was taken.
@@ -161,12 +163,12 @@ class PartitionFold:
             raise OutOfStepError(f"the batch begins at offset {batch.begin}, {self._position} was expected")
         decoded = self._decoder.decode(batch.values)
         decoded = refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
-        for segment in range(segment_of(batch.begin), segment_of(batch.end - 1) + 1):
-            self._ingest_segment(segment, batch, decoded)
+        segments = range(segment_of(batch.begin), segment_of(batch.end - 1) + 1)
+        folded = [self._ingest_segment(segment, batch, decoded) for segment in segments]
         self._position = batch.end
-        return len(decoded.record)
+        return _taken(batch, decoded, folded, self._stored_to)
 
-    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> None:
+    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> _Folded:
         begin, after = segment * SEGMENT_OFFSETS, (segment + 1) * SEGMENT_OFFSETS
         first_record, last_record = np.searchsorted(batch.offsets, (begin, after)).tolist()
         inside = slice(*np.searchsorted(decoded.record, (first_record, last_record)).tolist())
@@ -174,12 +176,13 @@ class PartitionFold:
         refusals = [r for r in decoded.refusals if first_record <= r.record < last_record]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._hold_letters(refusals, batch)
-        self._fold_rows(fold, batch, decoded, inside)
+        folded = self._fold_rows(fold, batch, decoded, inside)
         fold.read(
             next_offset=min(after, batch.end),
             records=last_record - first_record,
             unknown_fields=int(decoded.unknown_fields[inside].sum()),
         )
+        return folded
 
     def _segment(self, segment: int) -> SegmentFold:
         if segment not in self._segments:
@@ -196,9 +199,9 @@ class PartitionFold:
             self._lost = 0
         return self._segments[segment]
 
-    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, decoded: Decoded, rows: slice) -> None:
+    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, decoded: Decoded, rows: slice) -> _Folded:
         if rows.start == rows.stop:
-            return
+            return _Folded()
         table = decoded.table.slice(rows.start, rows.stop - rows.start).combine_chunks()
         record, item = decoded.record[rows], decoded.item[rows]
         fresh = fold.admit(table["event_id"].combine_chunks())
@@ -206,20 +209,19 @@ class PartitionFold:
             table = table.filter(pa.array(fresh)).combine_chunks()
             record, item = record[fresh], item[fresh]
         if not table.num_rows:
-            return
+            return _Folded()
         enriched = self._enrich(table)
         late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
         fold.add(enriched, late)
         places = _Places(batch.offsets[record], item, batch.timestamps_ms[record])
         placed = _placed(enriched.append_column("late", pa.array(late)), self._source, places)
-        self._hold_rows(placed, places.offset)
+        if int(places.offset[0]) < self._stored_to:
+            placed = placed.filter(pa.array(places.offset >= self._stored_to))
+        self._hold_rows(placed)
+        return _Folded(placed.num_rows, _unpriced(placed))
 
-    def _hold_rows(self, table: pa.Table, offsets: Int64s) -> None:
-        if self._has_let_go:
-            return
-        if int(offsets[0]) < self._stored_to:
-            table = table.filter(pa.array(offsets >= self._stored_to))
-        if table.num_rows:
+    def _hold_rows(self, table: pa.Table) -> None:
+        if table.num_rows and not self._has_let_go:
             self._rows.append(table)
             self._held_bytes += table.nbytes
 
@@ -297,6 +299,39 @@ class PartitionFold:
             for segment, fold in self._segments.items()
             if (segment + 1) * SEGMENT_OFFSETS > position
         }
+
+
+class _Folded(NamedTuple):
+    """What was new of a batch in one segment."""
+
+    events: int = 0
+    unpriced: int = 0
+
+
+def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stored_to: int) -> Taken:
+    first_new = int(np.searchsorted(batch.offsets, stored_to))
+    again = int(np.searchsorted(decoded.record, first_new))
+    refusals = [refusal for refusal in decoded.refusals if refusal.record >= first_new]
+    events = sum(part.events for part in folded)
+    return Taken(
+        records=len(batch.offsets) - first_new,
+        events=events,
+        duplicates=len(decoded.record) - again - events,
+        unpriced=sum(part.unpriced for part in folded),
+        again=again,
+        refused=Counter(refusal.problem.reason for refusal in refusals),
+        runs=runs_of(
+            [(refusal.record, refusal.item) for refusal in refusals],
+            decoded.record[again:],
+            decoded.item[again:],
+        ),
+    )
+
+
+def _unpriced(table: pa.Table) -> int:
+    if "cost_usd" not in table.column_names:
+        return int(table.num_rows)
+    return int(table["cost_usd"].null_count)
 
 
 class _Places(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,17 +23,28 @@ from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
 from tokentide.sinks.retry import RetryPolicy
 from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
+from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
 from tokentide.stream.memory import keep_freed_memory
+from tokentide.stream.metrics_http import MetricsServer
+from tokentide.stream.metrics_text import exposition
 from tokentide.stream.partition import PartitionFold
+from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start, plan_start, segment_of
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer, MicroBatchTransport
+from tokentide.stream.worker_metrics import (
+    detect_samples,
+    ingest_samples,
+    lag_samples,
+    process_samples,
+    sink_samples,
+)
 
 log = structlog.get_logger("tokentide.worker")
 
@@ -73,9 +85,15 @@ class Worker:
         self._sources = sources(settings, settings.topics.events)
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
+        self._started_at = time.time()
+        self._metrics = MetricsServer(self._exposition, lambda: not self._stop.is_set())
+        self._tries = FailedTries()
         self._store = ClickHouseStore(
             ClickHouseSink.from_settings(
-                settings.clickhouse, retry=_OUTAGE_AFTER, should_stop=self._stop.is_set
+                settings.clickhouse,
+                retry=_OUTAGE_AFTER,
+                should_stop=self._stop.is_set,
+                on_failed_try=self._tries.failed,
             ),
             lambda: open_client(settings.clickhouse),
             self._outage,
@@ -95,10 +113,13 @@ class Worker:
                 worker.checkpoint_rows,
                 worker.event_rows_max_bytes,
             ),
+            IngestCounts(
+                RejectAlarm(share=settings.dead_letters.alarm_share, run=settings.dead_letters.alarm_run)
+            ),
         )
         self._detect: DetectStage | None = None
         if "detect" in settings.worker.stages:
-            self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set)
+            self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set, self._tries)
         self._app = _new_app(settings, self)
 
     async def run(self) -> int:
@@ -106,6 +127,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        await self._serve_metrics()
         await self._app.start()
         works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
         if self._detect is not None:
@@ -123,7 +145,7 @@ class Worker:
         await self._end()
         if self._failure is not None:
             return _report(self._failure)
-        log.info("worker stopped", events=self._ingest.progress.events)
+        log.info("worker stopped", events=self._ingest.counts.events)
         return int(Exit.STOPPED)
 
     async def _end(self) -> None:
@@ -136,6 +158,25 @@ class Worker:
             await asyncio.wait_for(self._app.stop(), patience_s)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._out.close(), patience_s)
+        await self._metrics.close()
+
+    async def _serve_metrics(self) -> None:
+        settings = self._settings.metrics
+        if settings.port is not None:
+            address = await self._metrics.start(settings.host, settings.port)
+            log.info("metrics are served", metrics=f"{address}/metrics", health=f"{address}/healthz")
+
+    def _exposition(self) -> str:
+        standing = self._ingest.standing()
+        positions = {place: found.position for place, found in standing.items()}
+        samples = [*process_samples(self._started_at), *sink_samples(self._tries)]
+        if "ingest" in self._settings.worker.stages:
+            samples += ingest_samples(self._ingest.counts, standing, self._out.partials_sent)
+        if self._detect is not None:
+            samples += detect_samples(self._detect.detection)
+            positions |= self._detect.detection.positions()
+        samples += lag_samples(positions, lambda place: self._consumer().log_end(TP(*place)))
+        return exposition(samples)
 
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`; the first one counts."""
@@ -156,8 +197,10 @@ class Worker:
         stall = StallWatch[Place](self._settings.worker.stall_seconds)
         while not self._app.crashed:
             await asyncio.sleep(0.5)
+            ingesting = self._ingest.positions()
+            self._ingest.counts.say_alarms(ingesting)
             detecting = {} if self._detect is None else self._detect.detection.positions()
-            positions = {**self._ingest.positions(), **detecting}
+            positions = {**ingesting, **detecting}
             ends = {place: self._app.consumer.highwater(TP(*place)) or 0 for place in positions}
             if (found := stall.stalled(asyncio.get_running_loop().time(), positions, ends)) is not None:
                 (topic, partition), behind = found
@@ -200,6 +243,7 @@ class Worker:
         )
 
     def _outage(self, error: RetriableSinkError) -> None:
+        self._tries.given_up(error)
         log.warning("clickhouse does not take rows; they are held and tried again", error=str(error))
         self._ingest.outage()
 

@@ -58,9 +58,10 @@ def ingest_samples(
     for kind in KINDS:
         yield Sample(Metric.REJECT_ALARM, int(counts.alarm.is_on(kind)), (kind,))
         yield Sample(Metric.REJECT_ALARMS, counts.alarm.begun[kind], (kind,))
-    yield Sample(Metric.HELD_ROWS, sum(found.held_rows for found in standing.values()))
-    yield Sample(Metric.HELD_BYTES, sum(found.held_bytes for found in standing.values()))
-    yield Sample(Metric.LET_GO_PARTITIONS, sum(found.has_let_go for found in standing.values()))
+    held = standing.values()
+    yield Sample(Metric.HELD_ROWS, counts.storing_rows + sum(found.held_rows for found in held))
+    yield Sample(Metric.HELD_BYTES, counts.storing_bytes + sum(found.held_bytes for found in held))
+    yield Sample(Metric.LET_GO_PARTITIONS, sum(found.has_let_go for found in held))
     yield Sample(Metric.CHECKPOINTS, counts.checkpoints)
     yield Sample(Metric.EVENTS_COMMITTED, counts.committed_events)
     yield Sample(Metric.CHECKPOINT_DURATION_SECONDS, round(counts.last_checkpoint_s, 6))

@@ -201,6 +201,14 @@ class MicroBatchConsumer(driver.Consumer):
         thread = cast("MicroBatchThread", self._thread)
         return await thread.log_bounds()
 
+    def log_end(self, tp: TP) -> int | None:
+        """The end of an assigned partition, as the last fetch told it; None before one, and where it is not assigned."""
+        try:
+            end: int | None = self.highwater(tp)
+        except AssertionError:  # aiokafka's way to say that it was revoked a moment ago
+            return None
+        return end
+
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Read these partitions on from these positions; batches fetched before may still arrive."""
         thread = cast("MicroBatchThread", self._thread)

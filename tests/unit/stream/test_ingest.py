@@ -11,9 +11,11 @@ import pytest
 
 from tests.unit.stream.test_partition import RULES, batch, enriched, line
 from tokentide.schemas.rejects import DeadLetter
+from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.partition import PartitionFold, Source
+from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start
 from tokentide.stream.transport.fetched import Fetched
 
@@ -37,7 +39,9 @@ class World:
         self.inserting = asyncio.Event()
         self.said = asyncio.Event()
         pace = Pace(seconds=0.01, max_seconds=0.02, rows=rows, held_bytes=held_bytes)
-        self.ingest = Ingest(Outside(self, self, self, self.commit, self.rewind), self.new_partition, pace)
+        counts = IngestCounts(RejectAlarm(share=0.01, run=1000))
+        outside = Outside(self, self, self, self.commit, self.rewind)
+        self.ingest = Ingest(outside, self.new_partition, pace, counts)
 
     def new_partition(self, place: Place, start: Start) -> PartitionFold:
         topic, partition = place
@@ -289,5 +293,52 @@ def test_all_partitions_are_read_again(places: tuple[Place, ...]) -> None:
         world.store_open.set()
         await checkpointing
         assert world.rewound == [list(places)]
+
+    run(scenario)
+
+
+def test_batches_and_checkpoints_are_counted() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.begin(PLACE, OTHER)
+        await world.take(0, 3)
+        await world.take(0, 2, place=OTHER)
+        await world.ingest.checkpoint()
+        await world.take(3, 4)
+        counts = world.ingest.counts
+        assert (counts.records, counts.events, counts.checkpoints, counts.committed_events) == (6, 6, 1, 5)
+
+    run(scenario)
+
+
+def test_rows_that_are_being_stored_are_held_until_they_are_durable() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.begin(PLACE, OTHER)
+        await world.take(0, 3)
+        assert world.ingest.standing()[PLACE].held_rows == 3
+        assert world.ingest.standing()[OTHER] == Standing(position=0)
+        world.store_open.clear()
+        storing = asyncio.create_task(world.ingest.checkpoint())
+        await world.inserting.wait()
+        counts = world.ingest.counts
+        assert world.ingest.standing()[PLACE] == Standing(position=3)
+        assert counts.storing_rows == 3
+        assert counts.storing_bytes > 0
+        world.store_open.set()
+        await storing
+        assert (counts.storing_rows, counts.storing_bytes) == (0, 0)
+
+    run(scenario)
+
+
+def test_a_refused_commit_is_no_checkpoint() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.commit_is_accepted = False
+        world.begin(PLACE)
+        await world.take(0, 3)
+        await world.ingest.checkpoint()
+        assert (world.ingest.counts.checkpoints, world.ingest.counts.committed_events) == (0, 0)
 
     run(scenario)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
+from tokentide.schemas.rejects import RejectReason
 from tokentide.stream import partition as partition_module
 from tokentide.stream import resume as resume_module
 from tokentide.stream.decode.clock import ClockLimits
@@ -26,6 +27,7 @@ from tokentide.stream.partition import (
     Source,
 )
 from tokentide.stream.resume import LedgerEntry, Start, plan_start
+from tokentide.stream.taken import Runs, Taken
 
 SEGMENT = 10
 SENT_MS = 1_769_860_860_000
@@ -106,7 +108,7 @@ def test_a_batch_from_elsewhere_is_refused_and_nothing_of_it_is_taken() -> None:
     assert offsets_of(taken(fold)) == [0, 1, 2]
 
 
-def test_ingest_says_how_many_events_there_were() -> None:
+def test_ingest_says_what_there_was() -> None:
     records = {
         0: line("a"),
         1: b"broken",
@@ -114,12 +116,52 @@ def test_ingest_says_how_many_events_there_were() -> None:
         3: line("a"),
         4: None,
     }
-    assert partition().ingest(batch(0, 5, records)) == 4  # the duplicate is an event too
+    taken = partition().ingest(batch(0, 5, records))
+    assert taken == Taken(
+        records=5,
+        events=3,
+        duplicates=1,
+        unpriced=3,
+        refused={RejectReason.NOT_JSON: 1, RejectReason.WRONG_TYPE: 1, RejectReason.EMPTY: 1},
+        runs=Runs(first=0, longest=1, last=1),
+    )
+    assert (taken.accepted, taken.refusals) == (4, 3)
+
+
+def test_what_was_durable_is_told_apart_from_what_is_new() -> None:
+    fold = partition(Start(read_from=0, stored_to=4, resume_at=4))
+    records = {
+        0: line("a"),
+        1: b"old poison",
+        2: line("b"),
+        3: b"more",
+        4: line("a"),
+        5: b"new",
+        6: line("c"),
+    }
+    taken = fold.ingest(batch(0, 7, records))
+    assert taken == Taken(
+        records=3,
+        events=1,
+        duplicates=1,
+        unpriced=1,
+        again=2,
+        refused={RejectReason.NOT_JSON: 1},
+        runs=Runs(first=0, longest=1, last=0),
+    )
+
+
+def test_counts_do_not_depend_on_segments_nor_on_whether_rows_were_let_go() -> None:
+    records: dict[int, bytes | None] = {offset: line(f"e{offset}") for offset in range(25)} | {12: b"poison"}
+    fold = partition()
+    fold.let_go()
+    taken = fold.ingest(batch(0, 25, records))
+    assert (taken.records, taken.events, taken.duplicates, taken.refusals) == (25, 24, 0, 1)
 
 
 def test_a_batch_of_gaps_alone_moves_on_and_is_counted() -> None:
     fold = partition()
-    assert fold.ingest(batch(0, 4, {})) == 0
+    assert fold.ingest(batch(0, 4, {})) == Taken()
     checkpoint = taken(fold)
     assert (checkpoint.position, checkpoint.row_count, checkpoint.partials.num_rows) == (4, 0, 0)
     assert ledger_of(checkpoint, "records", "gaps", "version", "min_timestamp") == [(0, 4, 4, None)]
