@@ -10,15 +10,16 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kafka import KafkaProducer
-
 from bench.figures import Figure
+from bench.load import load
 from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
 from bench.traffic import Truth, lines, now, packed
 from tests.support.pipeline import Pipeline, until
 
 PACK = 50
+PARTITIONS = 4
+"""As many as `tokentide init` makes."""
 
 
 class Run(NamedTuple):
@@ -56,7 +57,7 @@ def throughput(stand: Stand, *, events: int, runs: int) -> list[Figure]:
 
 def _run(stand: Stand, records: Sequence[bytes], truth: Truth) -> Run:
     with stand.pipeline() as made:
-        _load(made, records)
+        load(made.broker.bootstrap_servers, f"{made.prefix}events", records, partitions=PARTITIONS)
         worker = start_worker(made, core=0)
         log = made.folder / "worker-0.log"
         until(lambda: "partitions assigned" in log.read_text(), what="the worker's start")
@@ -69,18 +70,6 @@ def _run(stand: Stand, records: Sequence[bytes], truth: Truth) -> Run:
         _check(made, truth)
         made.stop()
         return Run(wall_s, cpu_s, memory)
-
-
-def _load(made: Pipeline, records: Sequence[bytes]) -> None:
-    producer = KafkaProducer(
-        bootstrap_servers=made.broker.bootstrap_servers, compression_type="lz4", linger_ms=50, batch_size=1 << 19,
-        acks="all", max_request_size=4 << 20,
-    )  # fmt: skip
-    topic = f"{made.prefix}events"
-    for number, record in enumerate(records):
-        producer.send(topic, record, partition=number % 4)
-    producer.flush()
-    producer.close()
 
 
 def _stored(made: Pipeline) -> int:
