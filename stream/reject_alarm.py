@@ -47,7 +47,7 @@ class Saying(NamedTuple):
     refused: Mapping[RejectReason, int]
     """Refused events of the span, by reason."""
     run: int
-    """The longest run on one partition since the last time that it was said."""
+    """Of a run, the longest on one partition since it was last said."""
 
     @property
     def share(self) -> float:
@@ -168,5 +168,7 @@ class RejectAlarm(Generic[_Place]):
     def _saying(self, kind: AlarmKind, *, is_over: bool) -> Saying:
         accepted = sum(slice_.accepted for slice_ in self._slices)
         refused: Counter[RejectReason] = sum((slice_.refused for slice_ in self._slices), Counter())
-        run, self._longest_run = self._longest_run, 0
+        run = 0
+        if kind == "run":
+            run, self._longest_run = self._longest_run, 0
         return Saying(kind, is_over, accepted, refused, run)
