@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from tokentide.stream.metrics_text import CONTENT_TYPE
+
+log = structlog.get_logger("tokentide.metrics")
 
 _MOST_CONNECTIONS: Final = 32
 _CONNECTION_S: Final = 10.0
@@ -23,6 +27,9 @@ _MAX_LINE_BYTES: Final = 2_048
 _MAX_HEADER_BYTES: Final = 4_096
 _MAX_HEADERS: Final = 64
 _METHODS: Final = "GET, HEAD"
+
+_SILENT: Final = logging.getLogger("tokentide.metrics.requests")
+_SILENT.disabled = True  # aiohttp would log each malformed request with a traceback and its first bytes
 
 
 class MetricsAddressError(Exception):
@@ -44,6 +51,7 @@ class MetricsServer:
         self._http = web.Server(
             self._answer,
             access_log=None,
+            logger=_SILENT,
             keepalive_timeout=_CONNECTION_S,
             lingering_time=0.0,
             max_line_size=_MAX_LINE_BYTES,
@@ -84,7 +92,11 @@ class MetricsServer:
         return connection
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = self._response(request)
+        try:
+            response = self._response(request)
+        except Exception:
+            log.exception("metrics cannot be told", remedy="report this line; the worker goes on")
+            response = web.Response(status=500, text="see the worker's log\n")
         response.force_close()
         return response
 
