@@ -206,6 +206,25 @@ def test_while_old_records_are_read_again_nothing_is_said():
     asyncio.run(story())
 
 
+def test_it_has_caught_up_when_all_that_was_there_at_the_assignment_is_read():
+    async def story() -> None:
+        async with running(Stand()) as stand:
+            assert stand.stage.has_caught_up, "nothing is assigned"
+            stand.begin({P0: Bounds(), P1: Bounds()})
+            assert not stand.stage.has_caught_up, "nobody knows what there is"
+            stand.ends[P1] = 0  # nothing was ever sent there
+            stand.deliver([FAILING], end=2)
+            await stand.settled()
+            assert not stand.stage.has_caught_up
+            stand.deliver([FINE.but(minute=1)], begin=1)
+            await stand.settled()
+            assert stand.stage.has_caught_up
+            stand.ends[P0] = 9  # what comes later is no catching up
+            assert stand.stage.has_caught_up
+
+    asyncio.run(story())
+
+
 def test_a_restart_reads_back_and_repeats_nothing():
     async def story() -> None:
         async with running(Stand()) as first:
@@ -516,6 +535,7 @@ def test_a_defect_ends_the_detection_of_one_partition_and_nothing_else():
             await stand.settled()
             assert stand.topic.said == [(1, "open")]
             assert stand.stage.positions() == {P1: 1}
+            assert stand.stage.broken_partitions == 1
             assert stand.commits == [{P1: 1}]
             stand.deliver([FAILING], begin=1)
             stand.deliver([FINE.but(minute=1, series={"service": "other"})], begin=1, place=P1)
