@@ -2,7 +2,8 @@
 
 Settings of the user's own Kafka and ClickHouse (addresses, logins, certificates) do not fit the engines started
 here; the groups `kafka` and `clickhouse` are left out. All other settings hold, and workers get them
-through their environment, whichever source they came from.
+through their environment, whichever source they came from. Only ports for metrics differ: the first worker has the one of
+the setting, the next ones those after it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,8 @@ HERE: Final = {
 }
 """The embedded broker holds every joining of the group for the session's time-out: a short one starts sooner. There is
 no network here that could be silent for longer."""
+_METRICS_PORT: Final = "TOKENTIDE_METRICS_PORT"
+_LAST_PORT: Final = 65_535
 WORKER_STARTED: Final = b"worker started"
 """What a worker writes to its log when it serves (`tokentide.stream.worker`)."""
 WORKER_COMMAND: Final = (sys.executable, "-m", "tokentide.cli.main", "worker")
@@ -106,9 +109,12 @@ def supervisor_options(
     """What to run; topics and tables are made before the first worker starts."""
     from tokentide.embedded.run_options import SupervisorOptions  # noqa: PLC0415 - not needed for the help
 
+    ports = metrics_ports(settings, workers=workers, others=(kafka_port, clickhouse_port))
+
     def prepare(addresses: Addresses) -> None:
         from tokentide.cli.commands.init import initialise  # noqa: PLC0415 - not needed for the help
 
+        _require_free(settings.metrics.host, ports)
         initialise(at_addresses(settings, addresses), tell=lambda _: None)
 
     return SupervisorOptions(
@@ -118,11 +124,55 @@ def supervisor_options(
         kafka_port=kafka_port,
         clickhouse_port=clickhouse_port,
         environment=environment,
+        environment_of_worker=lambda number: (
+            {_METRICS_PORT: str(ports[number - 1])} if number <= len(ports) else {}
+        ),
         prepare=prepare,
         worker_health=lambda name: worker_has_started(
             data_dir.expanduser().absolute() / "logs" / f"{name}.log"
         ),
     )
+
+
+def metrics_ports(settings: Settings, *, workers: int, others: Collection[int] = ()) -> range:
+    """The ports of the workers' metrics, one after the other; none where each may take any free one, or there are none.
+
+    Raises:
+        UsageError: they are not all ports, or one of `others`, on which the engines listen.
+    """
+    first = settings.metrics.port
+    if not first:
+        return range(0)
+    ports = range(first, first + workers)
+    said = f"metrics.port {first} and {workers} workers: they listen on ports {first} to {ports.stop - 1}"
+    if ports.stop - 1 > _LAST_PORT:
+        raise UsageError(
+            f"{said}, but ports end at {_LAST_PORT}", hint="a lower metrics.port, or 0 for any free ones"
+        )
+    for port in others:
+        if port in ports:
+            raise UsageError(
+                f"{said}, but {port} is that of Kafka or ClickHouse", hint="another metrics.port"
+            )
+    return ports
+
+
+def _require_free(host: str, ports: Iterable[int]) -> None:
+    """Say here what each worker would say in its log.
+
+    Raises:
+        NotReadyError: another program listens on one of the ports.
+    """
+    from tokentide.embedded.ports import LOOPBACK, is_free_port  # noqa: PLC0415 - not needed for the help
+
+    if host not in (LOOPBACK, "localhost", "0.0.0.0"):  # noqa: S104 - nothing is bound here
+        return
+    for number, port in enumerate(ports, 1):
+        if not is_free_port(port):
+            raise NotReadyError(
+                f"the metrics of worker-{number} cannot be served on port {port}: another program listens there",
+                hint="choose another metrics.port, or 0 for any free ones",
+            )
 
 
 def worker_has_started(log_file: Path) -> HealthCheck:

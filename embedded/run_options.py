@@ -16,6 +16,10 @@ def _nothing_to_prepare(_: Addresses) -> None:
     """The engines are used as they come."""
 
 
+def _nothing_of_its_own(_: int) -> Mapping[str, str]:
+    return {}
+
+
 def _lives_for_a_moment(_: str) -> HealthCheck:
     return services.lives_for(0.5)
 
@@ -33,6 +37,8 @@ class SupervisorOptions:
     clickhouse_port: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     """More variables for the workers."""
+    environment_of_worker: Callable[[int], Mapping[str, str]] = _nothing_of_its_own
+    """Variables of one worker, by its number from 1; they go before those of all. Such as a port that it listens on."""
     prepare: Callable[[Addresses], None] = _nothing_to_prepare
     """Called when the engines answer and before any worker starts: create topics, run migrations."""
     worker_health: Callable[[str], HealthCheck] = _lives_for_a_moment

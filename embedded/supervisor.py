@@ -225,16 +225,19 @@ class Supervisor:
     def _start_workers(self, data_dir: DataDir) -> None:
         self._require_not_cancelled()
         for number in range(1, self._options.workers + 1):
-            worker = self._worker_slot(f"worker-{number}", data_dir)
+            worker = self._worker_slot(number, data_dir)
             self._workers.append(worker)
             worker.start(time.monotonic())
         for worker in self._workers:
             worker.wait_ready(is_cancelled=self._is_cancelled)
 
-    def _worker_slot(self, name: str, data_dir: DataDir) -> Slot:
+    def _worker_slot(self, number: int, data_dir: DataDir) -> Slot:
         assert self._addresses is not None
+        name = f"worker-{number}"
         options = self._options
-        environment = services.worker_environment(self._addresses, options.environment)
+        environment = services.worker_environment(
+            self._addresses, {**options.environment, **options.environment_of_worker(number)}
+        )
 
         def make() -> ManagedProcess:
             return ManagedProcess(

@@ -147,6 +147,20 @@ class TestStart:
             "TOKENTIDE_WORKER_HEARTBEAT_SECONDS": "1",
         }
 
+    def test_each_worker_may_have_variables_of_its_own_and_keeps_them_when_it_is_started_again(self, run):
+        supervisor = run.start(
+            workers=2,
+            environment={"TOKENTIDE_METRICS_PORT": "1"},
+            environment_of_worker=lambda number: {"TOKENTIDE_METRICS_PORT": str(9100 + number)},
+        )
+        os.kill(supervisor.state.workers[1].pid, signal.SIGKILL)
+        wait_until(lambda: run.events("ready").count("worker-2") == 2)
+        seen = [
+            json.loads((run.folder / f"worker-{worker.pid}.json").read_text())["TOKENTIDE_METRICS_PORT"]
+            for worker in supervisor.state.workers
+        ]
+        assert seen == ["9101", "9102"]
+
     def test_the_run_can_be_read_from_its_folder_while_it_lives(self, run):
         supervisor = run.start()
         assert read_run(run.data_dir) == supervisor.state

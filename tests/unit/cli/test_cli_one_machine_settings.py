@@ -20,6 +20,7 @@ from tokentide.embedded.errors import (
     ProcessNotReadyError,
 )
 from tokentide.embedded.progress import Progress
+from tokentide.embedded.run_options import SupervisorOptions
 from tokentide.embedded.run_state import Addresses
 
 ELSEWHERE = {
@@ -96,6 +97,51 @@ def test_the_addresses_that_were_chosen_are_put_in() -> None:
     assert here.kafka.bootstrap_servers == ("127.0.0.1:5",)
     assert here.clickhouse.url.port == 6
     assert here.topics.prefix == "x."
+
+
+def options(
+    *given: str, workers: int = 2, kafka_port: int = 0, clickhouse_port: int = 0
+) -> SupervisorOptions:
+    settings, environment = prepared(*given, workers=workers)
+    return one_machine.supervisor_options(
+        settings,
+        environment,
+        data_dir=Path("data"),
+        workers=workers,
+        kafka_port=kafka_port,
+        clickhouse_port=clickhouse_port,
+    )
+
+
+def test_each_worker_has_a_port_of_its_own_for_metrics() -> None:
+    made = options("--set", "metrics.port=9100", workers=3)
+    seen = [load_settings(environ={**made.environment, **made.environment_of_worker(n)}) for n in (1, 2, 3)]
+    assert [settings.metrics.port for settings in seen] == [9100, 9101, 9102]
+
+
+def test_without_a_port_there_are_no_metrics_and_with_0_each_takes_a_free_one() -> None:
+    for given, port in (([], None), (["--set", "metrics.port=0"], 0)):
+        made = options(*given)
+        environment = {**made.environment, **made.environment_of_worker(2)}
+        assert load_settings(environ=environment).metrics.port == port
+
+
+@pytest.mark.parametrize(
+    ("port", "kafka_port", "message"),
+    [(65_535, 0, "ports end at 65535"), (9_091, 9_092, "9092 is that of Kafka or ClickHouse")],
+)
+def test_ports_for_metrics_that_cannot_be_are_a_mistake(port: int, kafka_port: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        options("--set", f"metrics.port={port}", kafka_port=kafka_port)
+
+
+def test_a_port_for_metrics_that_is_taken_is_said_before_a_worker_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokentide.embedded.ports.is_free_port", lambda port: port != 9_101)
+    addresses = Addresses("127.0.0.1:5", "http://default@127.0.0.1:6/tokentide")
+    with pytest.raises(NotReadyError, match="metrics of worker-2 cannot be served on port 9101"):
+        options("--set", "metrics.port=9100").prepare(addresses)
 
 
 def test_a_worker_has_started_when_its_log_says_so_again(tmp_path: Path) -> None:
