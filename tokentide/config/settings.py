@@ -364,10 +364,16 @@ class DeadLetterSettings(_Group):
         description="Bytes kept of one refused record; longer ones are cut and marked so.",
     )
     alarm_share: float = Field(
-        default=0.01, gt=0, le=1, description="Share of refused events above which an incident opens."
+        default=0.01,
+        gt=0,
+        le=1,
+        description="Share of refused events, of those of five minutes, above which the worker raises an alarm; "
+        "1: never.",
     )
     alarm_run: int = Field(
-        default=1000, ge=1, description="Refused events in a row on one partition that open an incident."
+        default=1000,
+        ge=1,
+        description="Refused events in a row on one partition from which it raises one.",
     )
 
 
@@ -402,7 +408,10 @@ class MetricsSettings(_Group):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int | None = Field(
-        default=None, ge=0, le=65_535, description="Port to listen on; unset: no server; 0: any free one."
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Port to listen on; unset: no server; 0: any free one. Several workers of `up` have this one and the next.",
     )
 
 

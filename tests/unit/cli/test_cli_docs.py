@@ -1,4 +1,4 @@
-"""docs/commands.md against `--help`."""
+"""docs/commands.md against `--help`, docs/operations.md against the list of metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from tokentide.cli.arguments import command_parser
 from tokentide.cli.reference import BEGIN, END, commands_markdown, with_generated, written
 from tokentide.cli.registry import COMMANDS, Command
+from tokentide.stream.metrics import Metric, metrics_markdown
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,24 @@ def page(repository: Path) -> str:
 
 def test_the_page_is_what_the_program_generates(page: str) -> None:
     assert page == with_generated(page, commands_markdown()), "run: python -m tokentide.cli.reference docs"
+
+
+@pytest.fixture(scope="module")
+def operations(repository: Path) -> str:
+    return (repository / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_the_metrics_are_those_that_the_program_lists(operations: str) -> None:
+    assert operations == with_generated(operations, metrics_markdown()), (
+        "run: python -m tokentide.cli.reference docs"
+    )
+
+
+def test_the_rules_for_prometheus_name_metrics_that_exist(operations: str) -> None:
+    rules = "".join(re.findall(r"expr: (.*)", operations))
+    named = set(re.findall(r"tokentide_[a-z_]+", rules))
+    assert named
+    assert named <= {metric.value.name for metric in Metric}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

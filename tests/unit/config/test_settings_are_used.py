@@ -7,16 +7,6 @@ from pathlib import Path
 
 from tokentide.config.catalogue import settings_by_name
 
-AWAITED = {
-    "dead_letters.alarm_run",
-    "dead_letters.alarm_share",
-    "metrics.host",
-    "metrics.port",
-    "worker.stages",
-    "worker.stall_seconds",
-}
-"""Settings whose use is still to come; this set may only shrink."""
-
 FOLDERS = ("stream", "sinks", "producers", "embedded", "cli", "sql")
 
 
@@ -35,4 +25,4 @@ def attributes(repository: Path) -> set[str]:
 def test_every_setting_is_read_somewhere(repository: Path) -> None:
     used = attributes(repository)
     unused = {name for name in settings_by_name() if name.rpartition(".")[2] not in used}
-    assert unused <= AWAITED
+    assert unused == set()
