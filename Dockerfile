@@ -1,11 +1,13 @@
-# A worker, and every other command: `docker run tokentide worker`.
+# A worker, and every other command: `docker run --rm tokentide:local doctor`.
 FROM python:3.13-slim AS build
 WORKDIR /src
-RUN pip install --no-cache-dir uv
-COPY pyproject.toml uv.lock README.md LICENSE NOTICE ./
+RUN pip install --no-cache-dir uv==0.13.8
 # The dependencies are a layer of their own, which stays while only our code changes.
-RUN uv export --locked --no-dev --extra stream --no-emit-project --output-file requirements.txt \
-    && uv pip install --target /app --requirement requirements.txt
+COPY pyproject.toml uv.lock ./
+RUN uv export --quiet --locked --no-dev --extra stream --no-emit-project --output-file requirements.txt \
+    && uv pip install --system --no-cache --compile-bytecode --target /app --requirement requirements.txt
+# `tokentide/` holds links to the folders beside it; the wheel holds files.
+COPY README.md LICENSE NOTICE ./
 COPY tokentide tokentide
 COPY cli cli
 COPY embedded embedded
@@ -14,12 +16,15 @@ COPY schemas schemas
 COPY sinks sinks
 COPY sql sql
 COPY stream stream
-RUN uv pip install --target /app --no-deps .
+RUN uv pip install --system --no-cache --compile-bytecode --target /app --no-deps .
 
 FROM python:3.13-slim
-RUN useradd --system --create-home --uid 10001 tokentide
+RUN useradd --create-home --uid 10001 tokentide
 COPY --from=build /app /app
-ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-USER tokentide
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PATH=/app/bin:$PATH
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+# ./tokentide.toml is read from here.
+WORKDIR /home/tokentide
 ENTRYPOINT ["python", "-m", "tokentide"]
 CMD ["worker"]
