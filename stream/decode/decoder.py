@@ -114,8 +114,11 @@ class Decoder:
                 return parse(text, rows, self._shape, ignore_unknown=False)
             except NewFields as news:
                 self._shape.learn_paths(news.paths)
+                self._shape.learn_order(_sample(text, rows))
             except Unparsed:
-                if not self._shape.learn(_sample(text, rows)):
+                sample = list(_sample(text, rows))
+                self._shape.learn_order(sample)
+                if not self._shape.learn(sample):
                     break
         return self._parse_known_only(text, rows)
 

@@ -48,6 +48,7 @@ _ENVELOPE: Final[Mapping[tuple[str, ...], pa.DataType]] = {
     ("schema_version",): pa.int64(),
 }
 COLUMNS: Final[Mapping[tuple[str, ...], Column]] = {column.path: column for column in call_columns()}
+_TOP: Final = frozenset(path[0] for path in (*COLUMNS, *_ENVELOPE))
 NESTED: Final = frozenset(path[0] for path in COLUMNS if len(path) > 1)
 
 
@@ -58,6 +59,8 @@ class Shape:
     forms: dict[tuple[str, ...], Form] = field(default_factory=dict)
     label_keys: set[str] = field(default_factory=set)
     envelope: set[tuple[str, ...]] = field(default_factory=set)
+    order: list[str] = field(default_factory=list)
+    """Top-level names as they follow each other in the events: Arrow finds a field that comes next a sixth faster."""
 
     def learn(self, events: Iterable[object]) -> bool:
         """Take in the fields of parsed JSON values; return whether anything was new."""
@@ -74,6 +77,17 @@ class Shape:
                 self.envelope.add(path)
             else:
                 self.forms.setdefault(path, _FORMS[COLUMNS[path].kind][0])
+
+    def learn_order(self, events: Iterable[object]) -> None:
+        """Put each name behind the one that it follows in these parsed JSON values; names placed before stay."""
+        for event in events:
+            if not isinstance(event, dict):
+                continue
+            place = 0
+            for name in filter(_TOP.__contains__, event):
+                if name not in self.order:
+                    self.order.insert(place, name)
+                place = self.order.index(name) + 1
 
     def _learn_event(self, event: Mapping[str, Any]) -> None:
         for name, value in event.items():
@@ -105,6 +119,7 @@ class Shape:
     def schema(self) -> pa.Schema:
         """The explicit schema for Arrow's JSON reader."""
         top: list[pa.Field] = [pa.field(path[0], _ENVELOPE[path]) for path in sorted(self.envelope)]
+        places = {name: place for place, name in enumerate(self.order)}
         nested: dict[str, list[pa.Field]] = {}
         for path, form in self.forms.items():
             kind = self._labels_type() if form == "labels" else _ARROW[form]
@@ -112,7 +127,8 @@ class Shape:
                 top.append(pa.field(path[0], kind))
             else:
                 nested.setdefault(path[0], []).append(pa.field(path[1], kind))
-        return pa.schema(top + [pa.field(name, pa.struct(fields)) for name, fields in nested.items()])
+        top += [pa.field(name, pa.struct(fields)) for name, fields in nested.items()]
+        return pa.schema(sorted(top, key=lambda found: places.get(found.name, len(places))))
 
     def _labels_type(self) -> pa.DataType:
         return pa.struct([pa.field(key, pa.string()) for key in sorted(self.label_keys)])
@@ -122,7 +138,7 @@ def full_shape(learned: Shape) -> Shape:
     """Every field of the contract but labels, in the learned form where there is one: for when the unknown fields of a batch
     cannot be parsed and must be skipped.
     """
-    whole = Shape(dict(learned.forms), set(), set(_ENVELOPE))
+    whole = Shape(dict(learned.forms), set(), set(_ENVELOPE), list(learned.order))
     whole.forms.pop(("labels",), None)
     for path, column in COLUMNS.items():
         if column.kind != "labels":

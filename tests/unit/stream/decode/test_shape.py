@@ -102,3 +102,28 @@ def test_every_column_has_a_form_that_arrow_can_read() -> None:
     shape = Shape()
     shape.learn_paths(COLUMNS)
     assert {path for path in COLUMNS if path[0] not in shape.schema().names} == set()
+
+
+def names(shape: Shape) -> list[str]:
+    return list(shape.schema().names)
+
+
+def test_fields_stand_in_the_order_of_the_events() -> None:
+    event = {"service": "s", "stages": {"model_ms": 1.5}, "schema_version": 1, "event_id": "e", "turn": 1}
+    shape = learned(event)
+    shape.learn_order([event])
+    assert names(shape) == ["service", "stages", "schema_version", "event_id", "turn"]
+
+
+def test_a_field_that_comes_later_stands_behind_the_one_it_follows() -> None:
+    first, second = {"event_id": "e", "turn": 1}, {"service": "s", "event_id": "e", "stream": True, "turn": 1}
+    shape = learned(first, second)
+    shape.learn_order([first])
+    shape.learn_order([second, "no event"])
+    assert names(shape) == ["service", "event_id", "stream", "turn"]
+
+
+def test_names_outside_the_contract_have_no_place() -> None:
+    shape = Shape()
+    shape.learn_order([{"event_id": "e", **{f"x{number}": 1 for number in range(1_000)}}])
+    assert shape.order == ["event_id"]
