@@ -52,8 +52,6 @@ class MetricsServer:
             self._answer,
             access_log=None,
             logger=_SILENT,
-            keepalive_timeout=_CONNECTION_S,
-            lingering_time=0.0,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
             max_headers=_MAX_HEADERS,

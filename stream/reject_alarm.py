@@ -102,7 +102,8 @@ class RejectAlarm(Generic[_Place]):
         slice_.accepted += taken.accepted
         slice_.refused.update(taken.refused)
         self._count_run(place, taken)
-        self._judge_share(now_s)
+        if taken.refused:
+            self._judge_share(now_s)
 
     def keep_only(self, places: Iterable[_Place]) -> None:
         """Forget the runs of partitions that are another worker's now."""

@@ -36,7 +36,9 @@ def line(name: str, **fields: Any) -> bytes:
 
 
 def good(first: int, after: int) -> list[bytes | None]:
-    return [line(f"e{n}", request_model="gpt-4o", input_tokens=1, output_tokens=1) for n in range(first, after)]
+    return [
+        line(f"e{n}", request_model="gpt-4o", input_tokens=1, output_tokens=1) for n in range(first, after)
+    ]
 
 
 def bad(count: int) -> list[bytes | None]:

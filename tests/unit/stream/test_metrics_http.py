@@ -137,9 +137,9 @@ def test_there_is_nothing_else() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nX: " + b"a" * 10_000 + b"\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 5_000 + b"\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100 + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
     ids=["long path", "long header", "many headers", "TLS"],
@@ -157,7 +157,9 @@ def test_a_request_that_is_none_is_refused_and_not_worth_a_line(
     assert not caplog.records
 
 
-def test_a_body_is_not_waited_for() -> None:
+def test_a_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_http, "_CONNECTION_S", 0.2)
+
     async def scenario() -> None:
         async with serving() as stand:
             answer = await stand.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
@@ -219,6 +221,7 @@ def test_connections_are_few_at_once() -> None:
                 assert not reader.at_eof()
             extra, extra_writer = await stand.open()
             assert await read_all(extra) == b""
+            assert not any(reader.at_eof() for reader, _ in opened), "the others are not closed for it"
             for _, writer in [*opened, (extra, extra_writer)]:
                 writer.close()
             async with asyncio.timeout(10):
