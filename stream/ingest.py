@@ -77,6 +77,9 @@ class Ingest:
         self._due = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._full = asyncio.Event()
+        """The opposite of room: somebody waits for it."""
+        self._checkpoint_began_s = 0.0
         self._checkpointing = asyncio.Lock()
         self._is_outage = False
         self._rewound: set[Place] = set()
@@ -141,7 +144,9 @@ class Ingest:
             self._due.set()
             if not self._is_outage:
                 self._room.clear()
+                self._full.set()
                 await self._room.wait()
+                self._full.clear()
             if self._is_outage:
                 self._let_go()
 
@@ -186,15 +191,20 @@ class Ingest:
             self._due.clear()
             await self.checkpoint()
             spent = asyncio.get_running_loop().time() - started - self._pace.seconds
-            # A checkpoint that takes long has much to write: leave at least as much time for folding.
-            await asyncio.sleep(min(max(0.0, spent / 2), self._pace.max_seconds))
+            # A checkpoint that takes long has much to write: leave as much time for folding, unless memory is full.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), min(max(0.0, spent / 2), self._pace.max_seconds))
 
     async def publish_forever(self) -> None:
-        """While a checkpoint waits for ClickHouse, go on publishing partials, so that incidents are still noticed."""
+        """While a checkpoint takes unusually long, go on publishing partials, so that incidents are still noticed."""
         while True:
             await asyncio.sleep(self._pace.seconds)
-            if self._checkpointing.locked():
+            if self._is_delayed():
                 await self._publish([assigned.fold for assigned in self._assigned.values()])
+
+    def _is_delayed(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        return self._checkpointing.locked() and now_s - self._checkpoint_began_s > self._pace.max_seconds
 
     async def _publish(self, folds: Sequence[PartitionFold]) -> None:
         partials = [fold.published() for fold in folds if fold.is_caught_up]
@@ -204,6 +214,7 @@ class Ingest:
     async def checkpoint(self) -> None:
         """Make everything taken so far durable and commit it."""
         async with self._checkpointing:
+            self._checkpoint_began_s = asyncio.get_running_loop().time()
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:

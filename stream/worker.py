@@ -29,7 +29,7 @@ from tokentide.stream.exits import Exit, StalledError, exit_for
 from tokentide.stream.ingest import Ingest, Outside, Pace, Place
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
-from tokentide.stream.memory import keep_freed_memory
+from tokentide.stream.memory import collect_seldom, keep_freed_memory
 from tokentide.stream.metrics_http import MetricsServer
 from tokentide.stream.metrics_text import exposition
 from tokentide.stream.partition import PartitionFold
@@ -55,6 +55,7 @@ _OUTAGE_AFTER = RetryPolicy(deadline_s=10.0)
 def run_worker(settings: Settings) -> int:
     """Run until told to stop or until it cannot go on; return the exit code (`tokentide.stream.exits.Exit`)."""
     keep_freed_memory()
+    collect_seldom()
     configure_logs(settings.log)
     return asyncio.run(_run(settings))
 
@@ -304,7 +305,7 @@ def _new_app(settings: Settings, worker: Worker) -> faust.App:
         broker="kafka://unused",  # the clients are made in `assembly`, with the settings' login
         autodiscover=False,
         stream_wait_empty=False,
-        stream_buffer_maxsize=8,
+        stream_buffer_maxsize=2,  # fetches, of up to ten megabytes each
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.extras import import_from_extra
@@ -30,5 +35,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until told to stop; the worker decides on its exit code."""
     settings = settings_from(args)
+    _leave_out("pandas")  # pyarrow imports it where it is, to look whether a list is one of its own: 50 MB
     module = import_from_extra("tokentide.stream.worker", extra="stream", purpose="`tokentide worker`")
     return int(module.run_worker(settings))
+
+
+class _LeftOut(MetaPathFinder):
+    """Lets the import of one package fail as if it were not installed."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if fullname == self._package:
+            raise ModuleNotFoundError(f"{fullname} is left out of this process", name=fullname)
+        return None
+
+
+def _leave_out(package: str) -> None:
+    sys.meta_path.insert(0, _LeftOut(package))

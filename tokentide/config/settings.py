@@ -235,12 +235,12 @@ class WorkerSettings(_Group):
         default=5.0, gt=0, le=300, description="Longest time between two checkpoints while much changes."
     )
     checkpoint_rows: int = Field(
-        default=200_000, ge=1, le=10_000_000, description="Events after which a checkpoint comes early."
+        default=100_000, ge=1, le=10_000_000, description="Events after which a checkpoint comes early."
     )
     event_rows_max_bytes: int = Field(
-        default=134_217_728,
+        default=67_108_864,
         ge=1_048_576,
-        description="Event rows held back in memory while ClickHouse is away; past it they are read again later.",
+        description="Event rows held back in memory while ClickHouse is slow or away.",
     )
     session_timeout_seconds: float = Field(
         default=10.0,
@@ -258,7 +258,7 @@ class WorkerSettings(_Group):
         default=52_428_800, ge=65_536, description="Most bytes of one answer of the broker."
     )
     fetch_max_partition_bytes: int = Field(
-        default=4_194_304, ge=65_536, description="Most bytes per partition in such an answer."
+        default=2_097_152, ge=65_536, description="Most bytes per partition in such an answer."
     )
     fetch_max_wait_ms: int = Field(
         default=500, ge=1, le=60_000, description="How long the broker may wait for more before it answers."

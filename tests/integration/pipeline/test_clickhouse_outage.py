@@ -91,7 +91,9 @@ def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
     running.wait()
     assert "read again what was let go" in running.logs()
     expected = {"calls": EVENTS, "input": sum(range(EVENTS))}
-    assert {name: int(value) for name, value in running.one(f"SELECT {TOTALS} FROM events").items()} == expected
+    assert {
+        name: int(value) for name, value in running.one(f"SELECT {TOTALS} FROM events").items()
+    } == expected
     windows = running.one("SELECT sum(calls) AS calls, sum(input_tokens) AS input FROM windows")
     assert {name: int(value) for name, value in windows.items()} == expected
     running.run("audit")
