@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = documents(ROOT)
 LANGUAGES = {"sh", "console", "python", "json", "toml", "yaml", "sql", "text", ""}
 DATABASE = "documented"
+FOREIGN_PROGRAMS = {".", "cd", "curl", "export", "git", "jq", "my-app", "pip"}
 
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda d: d.path.relative_to(ROOT).as_posix()
@@ -118,6 +119,10 @@ class TestCommands:
         found = [words[:2] for words in readme.commands]
         for words in (["make", "demo"], ["make", "test"], ["tokentide", "up"], ["tokentide", "query"]):
             assert words in found
+
+    @each_document
+    def test_every_program_in_a_shell_block_is_checked_or_not_ours(self, document):
+        assert {words[0] for words in document.commands} <= {"tokentide", "make", *FOREIGN_PROGRAMS}
 
     @pytest.mark.parametrize(
         ("line", "expected"),
@@ -242,6 +247,11 @@ class TestNames:
             assert target.is_relative_to(ROOT), link
             if anchor:
                 assert anchor in Document(target, target.read_text(encoding="utf-8")).anchors, link
+
+    def test_every_page_is_reached_from_the_readme(self):
+        readme = Document(ROOT / "README.md", (ROOT / "README.md").read_text(encoding="utf-8"))
+        pages = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")}
+        assert pages <= {link.partition("#")[0] for link in readme.links}
 
     @each_document
     def test_every_file_that_is_named_exists(self, document):
