@@ -30,8 +30,8 @@ from tokentide.sinks.errors import (
 from tokentide.sinks.failure import Failure, understand
 from tokentide.sinks.retry import RetryPolicy, Surroundings, delays, sleep_unless_stopped
 
-DEFAULT_MAX_INSERT_BYTES: Final = 33_554_432
-"""About 100,000 event rows: the server holds a block of this size and its sorted copy in memory."""
+DEFAULT_MAX_INSERT_BYTES: Final = 16_777_216
+"""About 50,000 event rows: the server holds a block of this size and its sorted copy in memory."""
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 

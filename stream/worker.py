@@ -305,7 +305,7 @@ def _new_app(settings: Settings, worker: Worker) -> faust.App:
         broker="kafka://unused",  # the clients are made in `assembly`, with the settings' login
         autodiscover=False,
         stream_wait_empty=False,
-        stream_buffer_maxsize=2,  # fetches, of up to ten megabytes each
+        stream_buffer_maxsize=1,  # fetches, of up to ten megabytes each
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
