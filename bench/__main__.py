@@ -47,9 +47,11 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
             return throughput(made, events=arguments.events, runs=arguments.runs)
     if name == "latency":
         from bench.latency import latency
+        from bench.traffic import SERIES
 
         with stand() as made:
-            return latency(made, per_second=10_000, seconds=20, runs=arguments.runs)
+            few = latency(made, per_second=10_000, seconds=20, runs=arguments.runs, series=SERIES)
+            return few + latency(made, per_second=10_000, seconds=60, runs=1, series=10_000)
     from bench.sdk_emit import emit
 
     return emit(runs=arguments.runs)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o4-mini")
 SERVICES = tuple(f"service-{number:02d}" for number in range(10))
-TEMPLATES = tuple(f"template-{number}" for number in range(5))
 
 
 class Truth(NamedTuple):
@@ -23,16 +22,26 @@ class Truth(NamedTuple):
     output_tokens: int
 
 
-def event(chance: random.Random, number: int, moment: datetime) -> dict[str, Any]:
+SERIES = 200
+
+
+def series_of(number: int, series: int) -> tuple[str, str, str]:
+    """Service, model and template of an event; `series` of them take turns, a multiple of 40."""
+    key = number % series
+    services, models = len(SERVICES), len(MODELS)
+    return SERVICES[key % services], MODELS[key // services % models], f"template-{key // services // models}"
+
+
+def event(chance: random.Random, number: int, moment: datetime, series: int) -> dict[str, Any]:
     """One event; the numbers are random, the ids unique."""
-    service = number % len(SERVICES)
+    service, model, template = series_of(number, series)
     input_tokens = chance.randint(50, 6_000)
     duration_ms = round(chance.lognormvariate(6.5, 0.8), 2)
     return {
         "schema_version": 1,
         "event_id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
         "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "service": SERVICES[service],
+        "service": service,
         "environment": "production",
         "region": "eu-west-1",
         "request_id": f"req_{chance.getrandbits(60):015x}",
@@ -40,9 +49,9 @@ def event(chance: random.Random, number: int, moment: datetime) -> dict[str, Any
         "turn": number % 4 + 1,
         "operation": "chat",
         "provider": "openai",
-        "request_model": MODELS[number % 7 % len(MODELS)],
+        "request_model": model,
         "stream": True,
-        "prompt_name": TEMPLATES[number % 11 % len(TEMPLATES)],
+        "prompt_name": template,
         "prompt_version": "3",
         "input_tokens": input_tokens,
         "output_tokens": chance.randint(1, 900),
@@ -57,13 +66,13 @@ def event(chance: random.Random, number: int, moment: datetime) -> dict[str, Any
 
 
 def lines(
-    count: int, *, seed: int, start: datetime, per_second: int
+    count: int, *, seed: int, start: datetime, per_second: int, series: int = SERIES
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """`count` events as JSON with their values, `per_second` of them to a second of event time."""
+    """`count` events of so many series as JSON with their values, `per_second` of them to a second of event time."""
     chance = random.Random(seed)
     for number in range(count):
         moment = start + timedelta(seconds=number / per_second)
-        made = event(chance, number, moment)
+        made = event(chance, number, moment, series)
         yield json.dumps(made, separators=(",", ":")).encode(), made
 
 

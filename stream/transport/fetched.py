@@ -51,6 +51,7 @@ class _WholeBatches:
     def __init__(self, records: Any) -> None:
         self._records = records
         self.has_next = records.has_next
+        self.size_in_bytes = records.size_in_bytes
 
     def next_batch(self) -> _WholeBatch:
         return _WholeBatch(self._records.next_batch())
@@ -58,6 +59,12 @@ class _WholeBatches:
 
 def _records_of(_: TopicPartition, whole: _WholeBatch) -> Sequence[Any]:
     return whole.records()
+
+
+def size_in_bytes(result: Any) -> int:
+    """Bytes of a `FetchResult` as they came from the broker, compressed; 0 if all of it was taken."""
+    fetch = result._partition_records  # noqa: SLF001
+    return 0 if fetch is None else int(fetch._records.size_in_bytes())  # noqa: SLF001
 
 
 def drain(tp: TopicPartition, result: Any) -> Fetched | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from tokentide.stream.transport.fetched import Fetched, drain
+from tokentide.stream.transport.batches import Batches
+from tokentide.stream.transport.fetched import Fetched
 
 
 class LogBounds(NamedTuple):
@@ -37,6 +35,10 @@ _POSITION_LOST = (CommitFailedError, IllegalStateError)
 class MicroBatchThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread: fetches, heartbeats, and commits what it is told."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._batches = Batches()
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         assert isinstance(transport, MicroBatchTransport)
         return transport.new_consumer()
@@ -55,7 +57,7 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
-            return await _next_fetches(fetcher, active_partitions, timeout or 0.0)
+            return await self._batches.next(fetcher, active_partitions, timeout or 0.0)
 
     async def commit_position(self, positions: Mapping[TP, int]) -> bool:
         """Commit; return False if the group has moved on without us.
@@ -112,42 +114,6 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
         for tp, position in positions.items():
             if TopicPartition(*tp) in consumer.assignment():
                 consumer.seek(TopicPartition(*tp), position)
-
-
-async def _next_fetches(fetcher: Any, partitions: set[TP], patience_s: float) -> dict[TP, list[Fetched]]:
-    """What has been fetched of one partition; waits up to `patience_s` seconds for something."""
-    until = time.monotonic() + patience_s
-    while True:
-        if fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001
-            await fetcher._subscriptions.wait_for_assignment()  # noqa: SLF001
-        fetched = _drain_next(fetcher, partitions)
-        remaining_s = until - time.monotonic()
-        if fetched or remaining_s <= 0:
-            return fetched
-        waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
-        done, pending = await asyncio.wait([waiter], timeout=remaining_s)
-        for left in pending:
-            left.cancel()
-        for finished in done:
-            finished.result()  # raises what the fetcher could not mend, such as a missing authorisation
-
-
-def _drain_next(fetcher: Any, partitions: set[TP]) -> dict[TP, list[Fetched]]:
-    """The next fetch that waits. Only one: unpacked, it takes ten times the memory that it does while it waits."""
-    results = fetcher._records  # noqa: SLF001
-    for tp in list(results):
-        if partitions and tp not in partitions:
-            if not fetcher._subscriptions.is_assigned(tp):  # noqa: SLF001
-                del results[tp]
-            continue
-        result = results[tp]
-        del results[tp]
-        fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - fetch on
-        if type(result) is not FetchResult:
-            result.check_raise()
-        elif (batch := drain(tp, result)) is not None:
-            return {TP(tp.topic, tp.partition): [batch]}
-    return {}
 
 
 class _NothingRead(dict[TP, int]):
