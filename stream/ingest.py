@@ -184,16 +184,18 @@ class Ingest:
 
     async def checkpoint_forever(self) -> None:
         """Checkpoint when due, until cancelled."""
+        time_s = asyncio.get_running_loop().time
+        began_s = time_s()
         while True:
-            started = asyncio.get_running_loop().time()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), timeout=self._pace.seconds)
+                await asyncio.wait_for(self._due.wait(), max(0.0, began_s + self._pace.seconds - time_s()))
             self._due.clear()
+            began_s = time_s()
             await self.checkpoint()
-            spent = asyncio.get_running_loop().time() - started - self._pace.seconds
-            # A checkpoint that takes long has much to write: leave as much time for folding, unless memory is full.
+            # One that takes long has much to write: leave half as much time for folding, unless memory is full.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), min(max(0.0, spent / 2), self._pace.max_seconds))
+                pause_s = min((time_s() - began_s) / 2, self._pace.max_seconds)
+                await asyncio.wait_for(self._full.wait(), pause_s)
 
     async def publish_forever(self) -> None:
         """While a checkpoint takes unusually long, go on publishing partials, so that incidents are still noticed."""
