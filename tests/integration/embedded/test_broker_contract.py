@@ -17,8 +17,8 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from kafka import TopicPartition
 from kafka.errors import TopicAlreadyExistsError
 
+from tests.support.aiokafka_producer_id import enable_producer_ids
 from tests.support.tcp_proxy import TcpProxy
-from tokentide.embedded.aiokafka_producer_id import enable_producer_ids
 
 ILLEGAL_GENERATION = 22
 UNKNOWN_MEMBER_ID = 25

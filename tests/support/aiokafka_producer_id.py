@@ -52,7 +52,7 @@ class InitProducerIdRequestV3(RequestStruct):  # type: ignore[misc] # the same
 
 def enable_producer_ids() -> None:
     """Add the newer request to aiokafka in this process; call it before a producer starts. Once is enough."""
-    known = InitProducerIdRequest._CLASSES  # noqa: SLF001 - no public way to add a version
+    known = InitProducerIdRequest._CLASSES
     if InitProducerIdRequestV3 in known:
         return
     build_older = InitProducerIdRequest.build
@@ -61,12 +61,12 @@ def enable_producer_ids() -> None:
         if struct is not InitProducerIdRequestV3:
             return build_older(request, struct)
         return InitProducerIdRequestV3(
-            request._transactional_id,  # noqa: SLF001 - as the original does
-            request._transaction_timeout_ms,  # noqa: SLF001
+            request._transactional_id,
+            request._transaction_timeout_ms,
             _NO_ID,
             _NO_EPOCH,
             {},
         )
 
     InitProducerIdRequest.build = build
-    InitProducerIdRequest._CLASSES = (*known, InitProducerIdRequestV3)  # noqa: SLF001
+    InitProducerIdRequest._CLASSES = (*known, InitProducerIdRequestV3)
