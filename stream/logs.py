@@ -44,4 +44,5 @@ def configure_logs(settings: LogSettings) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("tokentide").setLevel(level)
     # Faust logs under the name of the class that it runs, which here is ours.
-    logging.getLogger("tokentide.stream.transport").setLevel(logging.WARNING)
+    for module in ("app", "transport"):
+        logging.getLogger(f"tokentide.stream.{module}").setLevel(logging.WARNING)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import faust
 import structlog
 from faust.types import TP
 
@@ -22,7 +21,8 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
 from tokentide.sinks.retry import RetryPolicy
-from tokentide.stream.assembly import build_core, new_consumer, new_producer, sources
+from tokentide.stream.app import new_app
+from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
@@ -37,7 +37,7 @@ from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start, plan_start, segment_of
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
-from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer, MicroBatchTransport
+from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
 from tokentide.stream.worker_metrics import (
     detect_samples,
     ingest_samples,
@@ -121,7 +121,7 @@ class Worker:
         self._detect: DetectStage | None = None
         if "detect" in settings.worker.stages:
             self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set, self._tries)
-        self._app = _new_app(settings, self)
+        self._app = new_app(settings, self)
 
     async def run(self) -> int:
         """Start, run until told to stop or something fails, make a last checkpoint, and return the exit code."""
@@ -130,13 +130,7 @@ class Worker:
             loop.add_signal_handler(number, self._stop.set)
         await self._serve_metrics()
         await self._app.start()
-        works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
-        if self._detect is not None:
-            works += self._detect.detection.loops()
-        tasks = [asyncio.create_task(self._supervised(work)) for work in works]
-        log.info(
-            "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
-        )
+        tasks = [] if self._stop.is_set() else self._begin_works()
         await self._stop.wait()
         if self._failure is None:
             with contextlib.suppress(SinkStoppedError):
@@ -148,6 +142,17 @@ class Worker:
             return _report(self._failure)
         log.info("worker stopped", events=self._ingest.counts.events)
         return int(Exit.STOPPED)
+
+    def _begin_works(self) -> list[asyncio.Task[None]]:
+        """What runs beside the app; to be cancelled not before it has run, or Python warns that it never has."""
+        works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
+        if self._detect is not None:
+            works += self._detect.detection.loops()
+        tasks = [asyncio.create_task(self._supervised(work)) for work in works]
+        log.info(
+            "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
+        )
+        return tasks
 
     async def _end(self) -> None:
         # After a failure nothing more is worth waiting for: what was not committed is read again.
@@ -296,48 +301,3 @@ class Worker:
 
 def _positions(starts: Mapping[Place, Start]) -> Mapping[str, int]:
     return {f"{topic}/{partition}": start.resume_at for (topic, partition), start in sorted(starts.items())}
-
-
-def _new_app(settings: Settings, worker: Worker) -> faust.App:
-    """A Faust app that consumes the events topic by micro-batches and produces nothing itself."""
-    app = faust.App(
-        settings.worker.group_id,
-        broker="kafka://unused",  # the clients are made in `assembly`, with the settings' login
-        autodiscover=False,
-        stream_wait_empty=False,
-        stream_buffer_maxsize=1,  # fetches, of up to ten megabytes each
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        table_standby_replicas=0,
-        broker_session_timeout=settings.worker.session_timeout_seconds,
-        broker_heartbeat_interval=settings.worker.heartbeat_seconds,
-    )
-    app.boot_strategy = faust.app.base.BootStrategy(app, enable_web=False, enable_kafka_producer=False)
-    transport = MicroBatchTransport(url=[], app=app)
-    transport.new_consumer = lambda: new_consumer(settings, settings.worker.group_id)
-    transport.plan_start = worker.plan_start
-    app.transport = transport
-    # All topics are declared before the start: a change of the set costs a long pause.
-    if "ingest" in settings.worker.stages:
-
-        @app.agent(_raw_topic(app, settings.topics.events), name="ingest")
-        async def ingest(stream: Any) -> None:
-            await worker.consume(stream)
-
-    if "detect" in settings.worker.stages:
-
-        @app.agent(_raw_topic(app, settings.topics.windows), name="detect")
-        async def detect(stream: Any) -> None:
-            await worker.consume_windows(stream)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        await worker.revoked()
-
-    app.on_partitions_revoked.connect(revoked)
-    return app
-
-
-def _raw_topic(app: faust.App, name: str) -> Any:
-    return app.topic(
-        name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes, acks=False
-    )

@@ -91,6 +91,7 @@ class Pipeline:
                     env=self.environment,
                     stderr=log,
                     stdout=log,
+                    cwd=self.folder,
                 )
             )
             log.close()

@@ -1,0 +1,48 @@
+"""The worker as a process: what it says, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.integration.pipeline.conftest import NewPipeline
+from tests.support.pipeline import until
+
+TOLD_TO_STOP_WHILE_IT_STARTS = """
+import asyncio
+from tokentide.config import load_settings
+from tokentide.stream.worker import Worker
+
+async def main():
+    worker = Worker(load_settings())
+    start = worker._app.start
+    async def start_and_hear_sigterm():
+        await start()
+        worker._stop.set()
+    worker._app.start = start_and_hear_sigterm
+    return await worker.run()
+
+raise SystemExit(asyncio.run(main()))
+"""
+
+
+def test_told_to_stop_while_it_starts_it_ends_without_a_word_of_python(new_pipeline: NewPipeline) -> None:
+    running = new_pipeline(TOKENTIDE_WORKER_STAGES="ingest,detect")
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_TO_STOP_WHILE_IT_STARTS],
+        env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_it_makes_no_folders_and_logs_what_it_does_but_not_what_faust_does(new_pipeline: NewPipeline) -> None:
+    running = new_pipeline(TOKENTIDE_WORKER_STAGES="ingest,detect")
+    before = {path.name for path in running.folder.iterdir()}
+    running.start_workers(1)
+    until(lambda: "worker started" in running.logs(), what="starting")
+    assert running.stop() == [0]
+    assert {path.name for path in running.folder.iterdir()} - before == {"worker-0.log"}
+    logged = [json.loads(line) for line in running.logs().splitlines()]
+    assert {entry["logger"] for entry in logged} == {"tokentide.worker"}
