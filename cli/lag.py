@@ -6,7 +6,7 @@ A worker commits only after ClickHouse has the rows, so "committed up to the end
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 POLL_SECONDS: Final = 0.2
@@ -28,7 +28,7 @@ class PartitionLag(NamedTuple):
 
     @property
     def is_foreign(self) -> bool:
-        """The commit is past the end: it belongs to an earlier topic of the same name."""
+        """The commit is past the end: it belongs to an earlier topic of the same name, if the end is newer than it."""
         return self.committed is not None and self.committed > self.end
 
 
@@ -51,6 +51,8 @@ class WaitResult:
 
     lags: Sequence[PartitionLag]
     seconds: float
+    foreign: Sequence[int] = ()
+    """Partitions with a commit past their end of now: it belongs to an earlier topic of the same name."""
 
     @property
     def is_stored(self) -> bool:
@@ -94,8 +96,19 @@ def wait_until_stored(
         report(lags)
         result = WaitResult(lags, clock() - started)
         if result.is_stored or result.seconds >= timeout_s:
-            return result
+            return replace(result, foreign=_foreign(source, lags))
         sleep(min(POLL_SECONDS, max(0.01, timeout_s - result.seconds)))
+
+
+def _foreign(source: OffsetSource, lags: Sequence[PartitionLag]) -> list[int]:
+    """Under traffic the workers commit what came after the ends were taken, so the ends of now decide."""
+    suspects = [lag for lag in lags if lag.is_foreign]
+    bounds = source.bounds() if suspects else {}
+    return [
+        lag.partition
+        for lag in suspects
+        if lag.partition in bounds and lag._replace(end=bounds[lag.partition][1]).is_foreign
+    ]
 
 
 class _Tails:

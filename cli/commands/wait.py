@@ -84,11 +84,10 @@ class _Progress:
 
 def _print(topic: str, group_id: str, result: WaitResult) -> None:
     records = sum(lag.end - lag.begin for lag in result.lags)
-    foreign = [lag.partition for lag in result.lags if lag.is_foreign]
-    if foreign:
+    if result.foreign:
         say(
             f"{toned('warning:', 'yellow', sys.stderr)} the group {group_id} has committed past the end of "
-            f"partitions {foreign}: the topic was created anew since"
+            f"partitions {list(result.foreign)}: the topic was created anew since"
         )
     if result.is_stored:
         print(f"stored: all of {topic} ({records:,} records, waited {result.seconds:.1f} s)")

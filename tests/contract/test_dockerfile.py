@@ -172,7 +172,7 @@ class TestStages:
         assert names[first_code:].count("RUN") == 1
 
     def test_the_image_has_a_user_who_may_write_in_the_working_folder(self, stages):
-        """Faust makes a folder there when the worker starts."""
+        """A command's output or a spool can be kept there; a worker writes nothing."""
         last = stages[-1]
         (add,), (user,), (folder,) = last.all("RUN"), last.all("USER"), last.all("WORKDIR")
         found = re.fullmatch(r"useradd --create-home --uid (\d+) (\w+)", add.rest)

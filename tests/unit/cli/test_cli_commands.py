@@ -35,11 +35,14 @@ def nothing(*_: object, **__: object) -> Iterator[None]:
 class Offsets:
     """One topic of two partitions."""
 
-    def __init__(self, committed: Mapping[int, int]) -> None:
+    def __init__(self, committed: Mapping[int, int], grows_by: int) -> None:
         self._committed = committed
+        self._grows_by = grows_by
+        self._end = 1000
 
     def bounds(self) -> Mapping[int, tuple[int, int]]:
-        return {0: (0, 1000), 1: (0, 5)}
+        end, self._end = self._end, self._end + self._grows_by
+        return {0: (0, end), 1: (0, 5)}
 
     def committed(self) -> Mapping[int, int]:
         return self._committed
@@ -48,9 +51,11 @@ class Offsets:
         return True
 
 
-def waited(monkeypatch: pytest.MonkeyPatch, committed: Mapping[int, int], *options: str) -> int:
+def waited(
+    monkeypatch: pytest.MonkeyPatch, committed: Mapping[int, int], *options: str, grows_by: int = 0
+) -> int:
     monkeypatch.setattr(wait_command, "admin_client", nothing)
-    monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: Offsets(committed))
+    monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: Offsets(committed, grows_by))
     return main(["wait", "--timeout", "0", *options])
 
 
@@ -76,6 +81,13 @@ def test_a_group_that_never_committed_is_named(monkeypatch: pytest.MonkeyPatch, 
 def test_a_topic_that_was_created_anew_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert waited(monkeypatch, {0: 2000, 1: 5}) == 0
     assert "committed past the end of partitions [0]" in capsys.readouterr().err
+
+
+def test_live_traffic_is_not_taken_for_a_topic_that_was_created_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert waited(monkeypatch, {0: 2000, 1: 5}, grows_by=1000) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_waiting_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

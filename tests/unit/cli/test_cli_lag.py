@@ -91,6 +91,18 @@ def test_what_arrives_while_waiting_is_not_waited_for() -> None:
     assert [lag.end for lag in result.lags] == [5]
 
 
+def test_a_commit_of_what_arrived_while_waiting_is_no_sign_of_an_earlier_topic() -> None:
+    broker = FakeBroker({0: 5, 1: 5}, {0: 1, 1: 9})
+
+    def traffic_goes_on(_: float) -> None:
+        broker.ends[0] += 100
+        broker.commits[0] = broker.ends[0]
+
+    result = wait(broker, ManualClock(on_sleep=traffic_goes_on))
+    assert result.is_stored
+    assert result.foreign == [1]
+
+
 def test_after_the_time_out_it_says_what_is_left_by_partition() -> None:
     result = wait(FakeBroker({0: 5, 1: 7}, {0: 5, 1: 3}), timeout_s=2)
     assert not result.is_stored
@@ -131,9 +143,9 @@ def test_a_tail_with_records_is_looked_at_once_for_each_commit() -> None:
 
 
 def test_a_commit_past_the_end_belongs_to_an_earlier_topic() -> None:
-    (lag,) = wait(FakeBroker({0: 5}, {0: 9})).lags
-    assert lag.is_foreign
-    assert lag.lag == 0
+    result = wait(FakeBroker({0: 5}, {0: 9}))
+    assert result.foreign == [0]
+    assert result.is_stored
 
 
 def test_the_state_now_names_partitions_without_a_commit() -> None:
