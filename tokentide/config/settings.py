@@ -235,10 +235,10 @@ class WorkerSettings(_Group):
         default=5.0, gt=0, le=300, description="Longest time between two checkpoints while much changes."
     )
     checkpoint_rows: int = Field(
-        default=100_000, ge=1, le=10_000_000, description="Events after which a checkpoint comes early."
+        default=50_000, ge=1, le=10_000_000, description="Events after which a checkpoint comes early."
     )
     event_rows_max_bytes: int = Field(
-        default=67_108_864,
+        default=33_554_432,
         ge=1_048_576,
         description="Event rows held back in memory while ClickHouse is slow or away.",
     )
