@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from tokentide.cli.exits import ExitCode, TerminatedError, UsageError
 from tokentide.cli.extras import require_extra
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.lag import wait_until_stored
+from tokentide.cli.next_steps import program, watch_an_incident
 from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import counted, has_colour, say, toned
@@ -269,19 +271,18 @@ def _ask(clickhouse: ClickHouseHttp) -> None:
     """A few queries with their answers."""
     colour = str(int(has_colour(sys.stdout)))
     for question, sql in NEXT_QUERIES:
-        print(f'\n{toned(question, "bold")}\n$ tokentide query "{sql}"')
+        print(f'\n{toned(question, "bold")}\n$ {program()} query "{sql}"')
         options = {"output_format_pretty_color": colour, "output_format_pretty_row_numbers": "0"}
         answer = b"".join(clickhouse.stream(sql, output_format=TABLE_FORMAT, options=options))
         print(answer.decode(), end="")
 
 
 def _say_how_to_go_on(args: argparse.Namespace) -> None:
-    folder = f" --data-dir {args.data_dir}" if args.data_dir else ""
+    folder = f" --data-dir {shlex.quote(str(args.data_dir))}" if args.data_dir else ""
     kept = f"The data is kept in {args.data_dir}." if args.data_dir else "Everything has been removed again."
-    print(
-        f"\n{kept} To keep it running, and to send and ask yourself:\n"
-        f"  tokentide up{folder}\n"
-        "  tokentide simulate --history 1h      (in another terminal)\n"
-        "  tokentide tail anomalies\n"
-        "  tokentide --help"
-    )
+    print(f"\n{kept} To keep it running, and to send and ask yourself:")
+    print(f"  {program()} up{folder}")
+    print("and in another terminal:")
+    for line in watch_an_incident():
+        print(f"  {line}")
+    print(f"All commands: {program()} --help")

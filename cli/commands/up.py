@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tokentide.cli.arguments import add_settings_arguments
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.extras import require_extra
+from tokentide.cli.next_steps import watch_an_incident
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, toned
 
@@ -103,8 +104,6 @@ def _summary(state: RunState) -> None:
         "",
         "In another terminal:",
         *(f"  {line}" for line in exports(state)),
-        "  tokentide simulate --history 1h --rate 10",
-        '  tokentide query "SELECT service, sum(calls), sum(errors), sum(cost_usd) FROM windows GROUP BY service"',
-        "  tokentide tail anomalies",
+        *(f"  {line}" for line in watch_an_incident()),
     ]
     print("\n".join(lines), flush=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -260,8 +263,11 @@ def test_the_demo_runs_to_its_end_without_a_terminal_and_leaves_nothing(tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all agree" in done.stdout
-    assert '$ tokentide query "SELECT service' in done.stdout
-    assert "tokentide up" in done.stdout
+    suggested = re.search(r"To keep it running.*\n  (.+) up\n", done.stdout)
+    assert suggested is not None
+    assert f'$ {suggested[1]} query "SELECT service' in done.stdout
+    version = subprocess.run([*shlex.split(suggested[1]), "--version"], check=True, capture_output=True)
+    assert version.stdout.startswith(b"tokentide ")
     assert "\x1b" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 
