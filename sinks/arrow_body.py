@@ -41,10 +41,17 @@ def encode(rows: Any) -> Any:
     batch = _plain_where_needed(rows)
     if any(column.num_chunks > 1 for column in batch.columns):
         batch = batch.unify_dictionaries().combine_chunks()
-    sink = pa.BufferOutputStream()
+    # Measured first: a stream that grows copies itself again and again, and takes twice the memory.
+    size = pa.MockOutputStream()
+    _write(batch, size)
+    body = pa.allocate_buffer(size.size())
+    _write(batch, pa.FixedSizeBufferWriter(body))
+    return body
+
+
+def _write(batch: Any, sink: Any) -> None:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_table(batch)
-    return sink.getvalue()
 
 
 def compress(body: Any, compression: Compression) -> Any:
