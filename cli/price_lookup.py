@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from tokentide.cli.exits import UsageError
+from tokentide.cli.terminal import counted
 from tokentide.stream.pricing import (
     Call,
     GenaiBook,
@@ -25,7 +27,7 @@ from tokentide.stream.pricing import (
     parse_overrides,
     price_one,
 )
-from tokentide.stream.pricing.periods import schedule
+from tokentide.stream.pricing.periods import Schedule, schedule
 from tokentide.stream.pricing.rate import Band
 from tokentide.stream.pricing.resolve import find_offers
 
@@ -55,7 +57,7 @@ class Answer:
     rate: Rate | UnpricedReason
     cost: PricedCall | None
     changes: tuple[datetime, ...]
-    """Days on which the prices change, in order."""
+    """Days on which the prices asked for change, in order; past ones, too."""
 
 
 def load_overrides(path: Path) -> OverrideBook:
@@ -85,7 +87,7 @@ def price_books(overrides: Path | None) -> list[PriceBook]:
         return [load_overrides(overrides), GenaiBook()]
     except PriceFileError as error:
         raise UsageError(
-            f"the price overrides have {len(error.problems)} mistakes", hint=str(error)
+            f"the price overrides have {counted(len(error.problems), 'mistake')}", hint=str(error)
         ) from error
 
 
@@ -97,8 +99,15 @@ def ask(question: Question, books: Sequence[PriceBook]) -> Answer:
     cost = None
     if question.usage is not None:
         cost = price_one(Call(key=question.key, timestamp_us=timestamp_us, usage=question.usage), books)
-    changes = tuple(_EPOCH + timedelta(microseconds=day_us) for day_us in found.days_us)
-    return Answer(rate=found.at(timestamp_us), cost=cost, changes=changes)
+    return Answer(rate=found.at(timestamp_us), cost=cost, changes=tuple(_changes(found)))
+
+
+def _changes(found: Schedule) -> Iterator[datetime]:
+    """Starts of days with other prices than the day before; books name days for every tier and entry of a model."""
+    prices = [[cell.bands if isinstance(cell, Rate) else cell for cell in day] for day in found.cells]
+    for day_us, (before, after) in zip(found.days_us, pairwise(prices), strict=True):
+        if before != after:
+            yield _EPOCH + timedelta(microseconds=day_us)
 
 
 def per_million(band: Band) -> Iterator[tuple[str, Decimal]]:

@@ -140,8 +140,7 @@ def _print(question: Question, answer: Answer) -> None:
     for note in notes_of(rate.note):
         print(toned(f"note: {note}", "yellow"))
     _print_bands(rate)
-    if answer.changes:
-        print("prices change on " + ", ".join(f"{change:%Y-%m-%d}" for change in answer.changes))
+    _print_changes(answer)
     if answer.cost is not None:
         cost = answer.cost.cost_usd
         print(
@@ -149,6 +148,15 @@ def _print(question: Question, answer: Answer) -> None:
             if cost is not None
             else f"this call: {toned('unpriced', 'red')}, {answer.cost.reason.label}"
         )
+
+
+def _print_changes(answer: Answer) -> None:
+    now = datetime.now(UTC)
+    past = [f"{change:%Y-%m-%d}" for change in answer.changes if change <= now]
+    ahead = [f"{change:%Y-%m-%d}" for change in answer.changes if change > now]
+    for verb, days in (("changed", past), ("change", ahead)):
+        if days:
+            print(f"prices {verb} on {', '.join(days)}")
 
 
 def money(amount: Decimal) -> str:

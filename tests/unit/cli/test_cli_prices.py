@@ -66,6 +66,25 @@ def test_own_prices_go_first_while_they_hold(capsys: Capture, day: str, price: s
     assert [band["input"] for band in bands] == [price]
 
 
+def test_changes_are_told_as_past_or_ahead(overrides: Path, capsys: Capture) -> None:
+    overrides.write_text(OVERRIDES.replace("2025-07-01", "2999-07-01"), encoding="utf-8")
+    for at in ("2024-12-31", "2025-01-01"):
+        assert main(["prices", "gpt-4o-mini", "--provider", "openai", "--at", at]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert shown[-2:] == ["prices changed on 2025-01-01", "prices change on 2999-07-01"]
+
+
+def test_a_day_on_which_the_prices_stay_is_not_told(overrides: Path, capsys: Capture) -> None:
+    same = 'per_million_tokens: {input: "1.00", output: "3.00"}'
+    overrides.write_text(
+        f"prices:\n  - {{model: m, until: 2025-01-01, {same}}}\n"
+        f"  - {{model: m, from: 2025-01-01, until: 2025-07-01, {same}}}\n"
+        f"  - {{model: m, from: 2025-07-01, per_million_tokens: {{input: '2', output: '3'}}}}\n",
+        encoding="utf-8",
+    )
+    assert asked(capsys, "m")["changes"] == ["2025-07-01"]
+
+
 @pytest.mark.usefixtures("overrides")
 def test_a_charge_for_each_call_is_told(capsys: Capture) -> None:
     answer = asked(capsys, "house-model", "--input", "5", "--output", "5")
