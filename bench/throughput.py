@@ -56,7 +56,7 @@ def throughput(stand: Stand, *, events: int, runs: int) -> list[Figure]:
 
 
 def _run(stand: Stand, records: Sequence[bytes], truth: Truth) -> Run:
-    with stand.pipeline() as made:
+    with stand.pipeline(TOKENTIDE_WORKER_STAGES="ingest,detect") as made:
         load(made.broker.bootstrap_servers, f"{made.prefix}events", records, partitions=PARTITIONS)
         worker = start_worker(made, core=0)
         log = made.folder / "worker-0.log"

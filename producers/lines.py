@@ -70,20 +70,28 @@ class Input:
             return None
         return min(self._stored.tell() / self._size_bytes, 1.0)
 
-    def lines(self, limit_bytes: int = MAX_RECORD_BYTES) -> Iterator[Line]:
+    def lines(
+        self, limit_bytes: int = MAX_RECORD_BYTES, *, first_limit_bytes: int | None = None
+    ) -> Iterator[Line]:
         r"""Lines without `\n` or `\r\n`; a byte order mark before the first is dropped.
+
+        Args:
+            limit_bytes: what is longer is cut.
+            first_limit_bytes: the same for the first line, which may be a whole document.
 
         Raises:
             InputError: the input ends in the middle of its compressed data, or cannot be read.
         """
         number = 0
-        while raw := self.read_line(limit_bytes + 2):
+        limit = limit_bytes if first_limit_bytes is None else first_limit_bytes
+        while raw := self.read_line(limit + 2):
             number += 1
             if number == 1:
                 raw = raw.removeprefix(UTF8_BOM)
             whole = raw.endswith(b"\n")
-            is_cut = not whole and len(raw) > limit_bytes
-            yield Line(number, raw.removesuffix(b"\n").removesuffix(b"\r")[:limit_bytes], is_cut)
+            is_cut = not whole and len(raw) > limit
+            yield Line(number, raw.removesuffix(b"\n").removesuffix(b"\r")[:limit], is_cut)
+            limit = limit_bytes
             while is_cut and not whole:
                 rest = self.read_line(1 << 20)
                 whole = not rest or rest.endswith(b"\n")
@@ -101,13 +109,18 @@ class Input:
         except OSError as error:
             raise InputError(f"{self.name} cannot be read: {error.strerror}") from error
 
-    def read_all(self) -> bytes:
-        """The rest.
+    def read_all(self, limit_bytes: int) -> bytes:
+        """The rest, or as much of it as shows that it is longer than the limit.
 
         Raises:
             InputError: as `lines`.
         """
-        return b"".join(iter(lambda: self.read_line(1 << 24), b""))
+        pieces: list[bytes] = []
+        left = limit_bytes + 1
+        while left > 0 and (piece := self.read_line(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
 
 def _open(source: Path | BinaryIO, on_idle: Callable[[], None] | None) -> io.BufferedReader:
