@@ -144,10 +144,16 @@ def _document(raw: bytes, source: Input, limit_bytes: int, document_limit_bytes:
         raise _document_too_long(source, document_limit_bytes)
     value, problem = parse_json(raw)
     if problem:
-        yield JsonItem(1, raw[:limit_bytes], problem=f"is one document over many lines, and {problem}")
+        remedy = _SEVERAL if problem.endswith("Extra data") else ""
+        yield JsonItem(
+            1, raw[:limit_bytes], problem=f"is one document over many lines, and {problem}{remedy}"
+        )
         return
     for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
         yield _rewritten(number, item, limit_bytes)
+
+
+_SEVERAL: Final = "; of several documents each goes on a line of its own, as `jq -c .` writes them"
 
 
 def _document_too_long(source: Input, limit_bytes: int) -> InputError:

@@ -14,9 +14,9 @@ from tokentide.cli.terminal import counted, print_json, say
 if TYPE_CHECKING:
     from tokentide.producers.ship import LineProblem, ShipReport
 
-DESCRIPTION = """Send events from a file of JSON lines (arrays and .gz too), or from standard input.
+DESCRIPTION = """Send events from a file or from standard input: JSON lines, arrays, or one JSON document; .gz too.
 
-Each line is checked against the contract. What the contract refuses is named, and sent all the same: the
+Each event is checked against the contract. What the contract refuses is named, and sent all the same: the
 worker keeps it whole among the dead letters. An event without an `event_id` gets one that follows from its
 place in the file, so that sending a file again stores nothing twice.
 Exit code 0: all sent and valid; 1: sent, but some lines are no valid events."""
@@ -32,7 +32,7 @@ EXAMPLES = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("file", metavar="FILE", help="JSON lines, plain or gzip; `-` is standard input")
+    parser.add_argument("file", metavar="FILE", help="JSON lines or one document, plain or gzip; `-` is standard input")
     parser.add_argument(
         "--invalid",
         choices=("send", "skip"),

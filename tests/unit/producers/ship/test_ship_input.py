@@ -15,9 +15,9 @@ from tokentide.producers.lines import Input
 from tokentide.producers.traffic_errors import InputError
 
 
-def items(content: bytes, limit: int = 1_000) -> list:
+def items(content: bytes, limit: int = 1_000, **limits: int) -> list:
     with Input(io.BytesIO(content)) as source:
-        return list(read_json(source, limit))
+        return list(read_json(source, limit, **limits))
 
 
 def test_lines_lose_their_ends_and_the_first_its_byte_order_mark():
@@ -107,8 +107,37 @@ def test_an_array_over_many_lines_is_one_document(content):
     assert [item.value for item in items(content)] == [{"a": 1}, {"a": 2}]
 
 
-def test_an_object_over_many_lines_is_one_document():
-    assert [item.value for item in items(b'{\n "a": 1\n}\n')] == [{"a": 1}]
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{\n "a": 1,\n "b": [{"c": 2}]\n}\n',
+        b'{ "a": 1,\n  "b": [{"c": 2}] }\n',
+        b'\n{"a": 1,\n\n "b": [{"c": 2}]}',
+        b'{"a": 1\n,"b": [{"c": 2}]\n}',
+        b'{"b": [\n{"c": 2}\n], "a": 1}',
+        b'{"a":\n1,\n"b": [{"c": 2}]}',
+        b'\xef\xbb\xbf{\r\n\t"a": 1,\r\n\t"b": [\r\n\t\t{"c": 2}\r\n\t]\r\n}\r\n',
+    ],
+)
+def test_an_object_over_many_lines_is_one_document(content):
+    assert [(item.value, item.problem) for item in items(content)] == [({"a": 1, "b": [{"c": 2}]}, None)]
+
+
+@pytest.mark.parametrize("content", [b'[{"a": 1}, {"a": 2}]', b'[\n{"a": 1},\n{"a": 2}\n]'])
+def test_a_document_may_be_longer_than_an_item_but_not_than_memory_allows(content):
+    size = len(content)
+    assert [item.value for item in items(content, 10, document_limit_bytes=size)] == [{"a": 1}, {"a": 2}]
+    with pytest.raises(InputError, match=r"one JSON document of more than \d+ bytes.*one event a line"):
+        items(content, 10, document_limit_bytes=size - 1 if b"\n" in content else size - 2)
+
+
+def test_only_an_array_on_the_first_line_may_be_longer_than_an_item():
+    first, *rest = items(b'{"a":"' + b"x" * 50 + b'"}\n{"a":1}\n' + b"[1,2,3]" * 9, 20)
+    assert (first.is_too_long, len(first.raw)) == (True, 20)
+    assert [(item.number, item.value, item.is_too_long) for item in rest] == [
+        (2, {"a": 1}, False),
+        (3, None, True),
+    ]
 
 
 def test_a_document_that_does_not_parse_is_one_problem_with_its_place():
@@ -119,15 +148,39 @@ def test_a_document_that_does_not_parse_is_one_problem_with_its_place():
     )
 
 
+def test_documents_over_many_lines_one_after_the_other_are_a_problem_with_its_remedy():
+    (item,) = items(b'{\n "a": 1\n}\n{\n "a": 2\n}\n')
+    assert item.problem == (
+        "is one document over many lines, and is not JSON at line 4, character 1: Extra data; "
+        "of several documents each goes on a line of its own, as `jq -c .` writes them"
+    )
+
+
 def test_a_broken_line_is_a_problem_and_the_others_stay():
     found = items(b'{"a":1}\n{"a":\n{"a":3}\n')
     assert [item.value for item in found] == [{"a": 1}, None, {"a": 3}]
     assert found[1].problem == "is not JSON at character 6: Expecting value"
 
 
-def test_a_broken_first_line_does_not_swallow_the_file():
-    found = items(b'{"a":\n{"a":2}\n')
-    assert [item.value for item in found] == [None, {"a": 2}]
+@pytest.mark.parametrize(
+    "broken", [b'{"a":', b'{"a": 1', b'{"a": 1,', b'{"a": "x', b'{"a": }', b"[1, {", b"x"]
+)
+def test_a_broken_first_line_does_not_swallow_the_file(broken):
+    found = items(broken + b'\n{"a":2}\n{"a":3}\n')
+    assert [(item.number, item.value) for item in found] == [(1, None), (2, {"a": 2}), (3, {"a": 3})]
+
+
+def test_a_broken_line_alone_is_a_problem_of_its_own():
+    (item,) = items(b'{"a": 1,\n')
+    assert item.problem == "is not JSON at character 9: Expecting property name enclosed in double quotes"
+
+
+def test_places_in_a_document_count_from_the_begin_of_the_file():
+    (item,) = items(b'\n\n{"a": 1,\n\n"b": 2,\n"c": }')
+    assert (
+        item.problem
+        == "is one document over many lines, and is not JSON at line 6, character 6: Expecting value"
+    )
 
 
 @pytest.mark.parametrize(
