@@ -119,8 +119,9 @@ class Call:
         reasoning_output_tokens: int | None = None,
         cache_reporting: Literal["inclusive", "exclusive"] | None = None,
         cost_usd: object = None,
+        **others: object,
     ) -> None:
-        """Set what the provider reported; what it did not report stays unknown."""
+        """Set what the provider reported; what it did not report stays unknown. `others` are treated as by `set`."""
         self.set(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
@@ -130,6 +131,7 @@ class Call:
             reasoning_output_tokens=reasoning_output_tokens,
             cache_reporting=cache_reporting,
             cost_usd=cost_usd,
+            **others,
         )
 
     def openai_usage(self, response: object) -> None:

@@ -19,9 +19,9 @@ class ProducerOptions:
         ValueError: a value is outside its range; the message names it.
     """
 
-    queue_max_events: int = 10_000
-    """Events waiting in memory, at most."""
-    queue_max_bytes: int = 16_777_216
+    queue_max_events: int = 100_000
+    """Events waiting in memory, at most: some seconds of a busy loop, which emits faster than one thread can send."""
+    queue_max_bytes: int = 67_108_864
     """Their bytes, at most."""
     when_full: WhenFull = "drop"
     """`drop`: `emit` never waits, newest events are dropped and counted. `wait`: for tools that read a

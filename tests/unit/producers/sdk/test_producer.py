@@ -362,3 +362,11 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
     assert len(broker.events) == 2
     assert "the sender of events failed; it goes on" in caplog.text
     producer.close()
+
+
+def test_a_burst_of_fifty_thousand_events_is_held(broker):
+    with Producer(service="s", transport=broker) as producer:
+        for number in range(50_000):
+            producer.emit({"input_tokens": number})
+        assert producer.flush(60)
+    assert sorted(event["input_tokens"] for event in broker.events) == list(range(50_000))

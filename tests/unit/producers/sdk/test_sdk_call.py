@@ -337,3 +337,11 @@ def test_a_bad_field_does_not_hide_the_application_s_exception(producer):
 
     with pytest.raises(KeyError):
         answer()
+
+
+def test_usage_of_a_name_that_the_contract_lacks_does_not_reach_the_application(broker):
+    with Producer(service="shop", transport=broker) as producer:
+        with producer.call(model="m") as call:
+            call.usage(input_tokens=7, prompt_tokens_of_another_library=3)
+        assert producer.flush(10)
+    assert [found["input_tokens"] for found in broker.events] == [7]
