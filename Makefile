@@ -8,7 +8,7 @@ VENV := .venv
 UV := .tools/bin/uv
 RUN := $(VENV)/bin
 
-.PHONY: help install demo test check lint types bench docs clean
+.PHONY: help install demo test check lint types bench clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

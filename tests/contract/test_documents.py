@@ -87,6 +87,11 @@ class TestCommands:
     def test_a_make_target_exists(self, words, targets):
         assert set(words[1:]) <= targets
 
+    def test_every_make_target_that_is_declared_has_a_rule(self, targets):
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        (declared,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+        assert set(declared.split()) <= targets
+
     @each_document
     def test_commands_in_the_prose_have_the_name_and_the_options_that_exist(self, document, targets):
         for code in document.code:
