@@ -16,7 +16,6 @@ from tests.support.tcp_proxy import TcpProxy
 from tokentide.stream.kafka_out import decode_partials
 
 EVENTS = 6_000
-TOTALS = "count() AS calls, sum(input_tokens) AS input"
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def ship(running: Pipeline, first: int, after: int) -> None:
                 "event_id": f"e{number}",
                 "timestamp": f"2026-01-31T12:{number % 60:02d}:00Z",
                 "service": f"service-{number % 7}",
-                "model": "gpt-4o",
+                "request_model": "gpt-4o",
                 "provider": "openai",
                 "conversation_id": f"{number:0200d}",
                 "input_tokens": number,
@@ -90,12 +89,16 @@ def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
     line.heal()
     running.wait()
     assert "read again what was let go" in running.logs()
-    expected = {"calls": EVENTS, "input": sum(range(EVENTS))}
-    assert {
-        name: int(value) for name, value in running.one(f"SELECT {TOTALS} FROM events").items()
-    } == expected
-    windows = running.one("SELECT sum(calls) AS calls, sum(input_tokens) AS input FROM windows")
-    assert {name: int(value) for name, value in windows.items()} == expected
+    events = running.one(
+        "SELECT count() AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM events"
+    )
+    assert (int(events["calls"]), int(events["input"])) == (EVENTS, sum(range(EVENTS)))
+    windows = running.one(
+        "SELECT sum(calls) AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM windows"
+    )
+    assert windows == events
+    priced = running.one("SELECT countIf(cost_usd > 0) AS calls FROM events")
+    assert int(priced["calls"]) == EVENTS
     running.run("audit")
     assert running.stop() == [0]
 
