@@ -1,0 +1,40 @@
+"""Figures in the documents that follow from the program: they change together or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tokentide.config.settings import Settings
+from tokentide.producers.json_input import MAX_DOCUMENT_BYTES
+from tokentide.schemas.aggregates import SEGMENT_OFFSETS
+from tokentide.schemas.limits import MAX_RECORD_BYTES
+from tokentide.sinks.clickhouse import DEFAULT_MAX_INSERT_BYTES
+from tokentide.stream.transport.batches import PAUSE_S, SMALL_BYTES
+
+ROOT = Path(__file__).resolve().parents[2]
+KIB, MIB = 1 << 10, 1 << 20
+WORKER = Settings().worker
+
+
+@pytest.mark.parametrize(
+    ("document", "said", "value"),
+    [
+        ("delivery.md", r"of ([\d,]+) offsets", SEGMENT_OFFSETS),
+        ("delivery.md", r"every second \(or after ([\d,]+) rows\)", WORKER.checkpoint_rows),
+        ("traffic.md", r"Longer than a record may be\*\* \((\d+) MiB\)", MAX_RECORD_BYTES / MIB),
+        ("traffic.md", r"any number of lines and have (\d+) MiB", MAX_DOCUMENT_BYTES / MIB),
+        ("decisions/0004-embedded-broker.md", r"fetch_max_wait_ms`, (\d+) by", WORKER.fetch_max_wait_ms),
+        ("decisions/0012-speed.md", r"checkpoint comes after ([\d,]+) rows", WORKER.checkpoint_rows),
+        ("decisions/0012-speed.md", r"(\d+) MiB of a partition", WORKER.fetch_max_partition_bytes / MIB),
+        ("decisions/0012-speed.md", r"insert has at most (\d+) MiB", DEFAULT_MAX_INSERT_BYTES / MIB),
+        ("decisions/0012-speed.md", r"fetch below (\d+) KB", SMALL_BYTES / KIB),
+        ("decisions/0012-speed.md", r"waits until ([\d.]+) s after", PAUSE_S),
+    ],
+)
+def test_a_document_says_what_holds(document, said, value):
+    text = " ".join((ROOT / "docs" / document).read_text(encoding="utf-8").split())
+    (figure,) = re.findall(said, text)
+    assert float(figure.replace(",", "")) == value
