@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -126,8 +125,3 @@ def counted(number: int, noun: str) -> str:
 def clipped(text: str, width: int) -> str:
     """At most `width` characters, the end marked where it was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
-def terminal_width() -> int:
-    """Columns of the terminal; 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 State = Literal["created", "as planned", "updated", "differs", "missing"]
 
 NO_ERROR: Final = 0
-UNKNOWN_TOPIC: Final = 3
 NOT_AUTHORIZED: Final = (29, 31)
 TOPIC_EXISTS: Final = 36
 INVALID_REPLICATION_FACTOR: Final = 38

@@ -97,11 +97,6 @@ class ManagedProcess:
         """Exit code, or the negative number of the signal that ended it; None while it runs."""
         return self._popen.returncode if self._popen is not None and self._exited.is_set() else None
 
-    @property
-    def was_asked_to_stop(self) -> bool:
-        """Whether `stop` or `kill` was called, so that its end is no failure."""
-        return self._stop_asked
-
     def start(self) -> None:
         """Start the process; return at once.
 

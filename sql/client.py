@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -33,8 +33,3 @@ class SqlClient(Protocol):
     def query(self, query: str, parameters: dict[str, Any] | None = None) -> Rows:
         """Run a statement that returns rows."""
         ...
-
-
-def rows_as_dicts(rows: Rows) -> list[Mapping[str, Any]]:
-    """Each row by column name."""
-    return [dict(zip(rows.column_names, row, strict=True)) for row in rows.result_rows]

@@ -74,11 +74,6 @@ class Answer:
         self._held_bytes = 0
         self._response: web.StreamResponse | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the status was sent, so that it cannot change any more."""
-        return self._response is not None
-
     async def write(self, data: bytes) -> None:
         """Add to the result.
 

@@ -36,8 +36,6 @@ _MAX_URL_BYTES: Final = 1 << 20
 _MAX_HEADER_BYTES: Final = 128 << 10
 _MAX_HEADERS: Final = 256
 _READ_BUFFER_BYTES: Final = 1 << 20
-_EXIT_SLACK_S: Final = 10.0
-"""Past both grace times the process ends without the engine's consent."""
 
 
 def run(options: ServerOptions, *, out: TextIO = sys.stdout) -> ExitCode:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tokentide.stream.decode.arrays import text_lengths
 from tokentide.stream.decode.batch import Bools, Int64s
@@ -129,8 +128,3 @@ def _hash(words: UInt64s, length: int, which: int) -> UInt64s:
     value *= multiplier
     value ^= value >> _HALF_WORD
     return value
-
-
-def text_array(texts: list[str]) -> Any:
-    """A string array as `SeenIds.add` takes it."""
-    return pa.array(texts, pa.string())
