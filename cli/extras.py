@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -30,7 +31,8 @@ NEEDED: Final = {
 def missing_modules(extra: Extra) -> list[str]:
     """Names of the extra's modules that are not installed; nothing is imported."""
     wanted = NEEDED["stream"] + (NEEDED["embedded"] if extra == "embedded" else ())
-    return [name for name in wanted if find_spec(name) is None]
+    # Asked about faust once it is imported, find_spec raises: Faust puts a module without a spec in its own place.
+    return [name for name in wanted if name not in sys.modules and find_spec(name) is None]
 
 
 def require_extra(extra: Extra, *, purpose: str) -> None:
