@@ -43,14 +43,25 @@ _SOURCE: Final[Mapping[str, str]] = {
     "version": "Offset up to which (exclusive) the log was read; the highest version of a row counts.",
 }
 
-WINDOW_MEANINGS: Final[Mapping[str, str]] = (
+_AGGREGATE_MEANINGS: Final[Mapping[str, str]] = (
     {"window_start": "Start of the window: `[start, start + 60 s)`, event time, UTC."}
     | {name: f"Dimension: {_CONTRACT.get(name) or DERIVED_COLUMNS[name]}" for name in DIMENSIONS}
     | {aggregate.name: f"{aggregate.meaning} [{aggregate.unit}]" for aggregate in AGGREGATES}
 )
+
+_SUMS_OVER_SOME_CALLS: Final[Mapping[str, str]] = {
+    "input_tokens": "Input tokens, cached ones included, of the `input_known_calls`; 0 where there are none. [tokens]",
+    "output_tokens": "Output tokens, reasoning included, of the `output_known_calls`; 0 where there are none. [tokens]",
+    "cost_usd": "Cost of the `priced_calls`; 0 where there are none: the view `costs` has NULL there. [usd]",
+}
+"""A 0 that may mean `unknown`. Only views say it, because the table's comments are in a migration, which never changes."""
+
+WINDOW_MEANINGS: Final[Mapping[str, str]] = dict(_AGGREGATE_MEANINGS) | dict(_SUMS_OVER_SOME_CALLS)
 """Of each column of the view `windows`; units in brackets."""
 
-PARTIAL_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | dict(WINDOW_MEANINGS) | {"stored_at": STORED_AT}
+PARTIAL_MEANINGS: Final[Mapping[str, str]] = (
+    dict(_SOURCE) | dict(_AGGREGATE_MEANINGS) | {"stored_at": STORED_AT}
+)
 """Of each column of `llm_windows`."""
 
 LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
