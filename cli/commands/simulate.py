@@ -24,7 +24,7 @@ Without a duration it goes on, live, until Ctrl-C. --history sends the past hour
 baselines exist. Times are seconds, or have a unit: 90, 5m, 2h, 1d.
 An incident is KIND:KEY=VALUE,…; kinds: error_burst, cost_spike, context_hit_drop, latency, silence, reject_burst;
 keys: start, duration, service, provider, model, tenant, prompt, and rate, factor, class, by, to, stage by kind. Times of
-incidents count from the begin of the live part."""
+incidents count from the begin of the live part, with --no-live from that of the past; one outside the run is a mistake."""
 EXAMPLES = (
     Example("tokentide simulate --rate 50 --duration 5m", "Five minutes, live."),
     Example(

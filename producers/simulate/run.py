@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from tokentide.producers.compact_json import encode_event
 from tokentide.producers.event_sink import EventSink
@@ -16,6 +17,12 @@ from tokentide.producers.simulate.incidents import Incident
 from tokentide.producers.simulate.options import SimulationOptions
 from tokentide.producers.simulate.truth import Truth
 from tokentide.producers.traffic_errors import OptionError
+
+_INCIDENTS_COUNT_FROM: Final = {
+    True: "the live part (a negative one lies in the history)",
+    False: "the history, because there is no live part",
+}
+"""What the times of incidents count from, by `is_live`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,8 @@ def simulation_options(run: RunOptions, now_us: int) -> SimulationOptions:
     """The simulation of a run that begins now.
 
     Raises:
-        OptionError: the parts of the run contradict each other, or a value is outside its limits.
+        OptionError: the parts of the run contradict each other, a value is outside its limits, or an incident lies
+            outside the run.
     """
     if run.history_s < 0 or (run.live_s is not None and run.live_s <= 0):
         raise OptionError("history and live time must be above 0 seconds")
@@ -77,16 +85,30 @@ def simulation_options(run: RunOptions, now_us: int) -> SimulationOptions:
     history_us = round(run.history_s * 1e6)
     live_from_s = run.history_s if run.is_live else 0.0
     endless = run.is_live and run.live_s is None
+    duration_s = None if endless else run.history_s + (run.live_s or 0.0 if run.is_live else 0.0)
+    incidents = tuple(incident.later(live_from_s) for incident in run.incidents)
+    for incident in incidents:
+        _check_within(incident, duration_s, counted_from=_INCIDENTS_COUNT_FROM[run.is_live])
     return SimulationOptions(
         seed=run.seed,
         start_us=run.start_us if run.start_us is not None else now_us - history_us,
         rate_per_second=run.rate_per_second,
-        duration_s=None if endless else run.history_s + (run.live_s or 0.0 if run.is_live else 0.0),
+        duration_s=duration_s,
         rhythm=run.rhythm,
-        incidents=tuple(incident.later(live_from_s) for incident in run.incidents),
+        incidents=incidents,
         services=run.services,
         environment=run.environment,
     )
+
+
+def _check_within(incident: Incident, duration_s: float | None, *, counted_from: str) -> None:
+    """Refuse an incident that would change no event of the run."""
+    is_over = incident.start_s + incident.duration_s <= 0
+    if is_over or (duration_s is not None and incident.start_s >= duration_s):
+        raise OptionError(
+            f"the incident {incident.kind} {'ends before the run begins' if is_over else 'begins after the run ends'}: "
+            f"its start counts from the begin of {counted_from}"
+        )
 
 
 def run_simulation(

@@ -204,10 +204,11 @@ def test_the_same_seed_at_the_same_start_makes_the_same_events(capfd: Capture) -
 
 
 def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
-    incident = "error_burst:service=support-chat,start=-60,duration=1m,rate=1"
+    incident = "error_burst:service=support-chat,start=0,duration=1m,rate=1"
     options = ["--history", "1m", "--no-live", "--stdout", "--quiet", "--rhythm", "0"]
     assert main(["simulate", *options, "--incident", incident, "--service", "support-chat"]) == 0
-    assert '"status":"error"' in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert shown.count('"status":"error"') > shown.count('"status":"ok"')
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,13 @@ def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
         (["--incident", "eror_burst"], "did you mean 'error_burst'?"),
         (["--service", "nobody"], "no service 'nobody'"),
         (["--no-live"], "nothing to do"),
+        (
+            ["--no-live", "--history", "1m", "--incident", "silence:start=-60,duration=1m"],
+            "the incident silence ends before the run begins: its start counts from the begin of the history",
+        ),
+        (["--no-live", "--history", "1m", "--incident", "silence:start=1m"], "begins after the run ends"),
+        (["--duration", "1m", "--incident", "silence:start=2m"], "from the begin of the live part"),
+        (["--history", "1m", "--incident", "silence:start=-3m,duration=2m"], "ends before the run begins"),
         (["--start", "sometime"], "--start is a date"),
     ],
 )
