@@ -50,7 +50,7 @@ _DERIVED: Final = (
     (
         "price_note",
         pa.string(),
-        "What was assumed: `date_assumed`, `tier_assumed`, both with a comma, or empty.",
+        "What was assumed: `date_assumed`, `tier_assumed`, `model_assumed`, several with commas, or empty.",
     ),
     ("input_tokens_source", pa.string(), "`reported`, `counted`, `estimated`; empty: unknown."),
     ("output_tokens_source", pa.string(), "`reported`, `counted`, `estimated`; empty: unknown."),

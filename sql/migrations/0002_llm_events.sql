@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS {database}.llm_events
     cost_source LowCardinality(String) CODEC(ZSTD(1)) COMMENT '`reported`, `calculated`, `estimated`, `response_cache`; empty: unpriced.',
     unpriced_reason LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'Why the cost is unknown; empty: it is known.',
     price_book LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'Version of the prices used; empty: none was.',
-    price_note LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'What was assumed: `date_assumed`, `tier_assumed`, both with a comma, or empty.',
+    price_note LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'What was assumed: `date_assumed`, `tier_assumed`, `model_assumed`, several with commas, or empty.',
     input_tokens_source LowCardinality(String) CODEC(ZSTD(1)) COMMENT '`reported`, `counted`, `estimated`; empty: unknown.',
     output_tokens_source LowCardinality(String) CODEC(ZSTD(1)) COMMENT '`reported`, `counted`, `estimated`; empty: unknown.',
     error_owner LowCardinality(String) CODEC(ZSTD(1)) COMMENT '`provider`, `application`, `user`; empty: no error or unknown.',

@@ -98,7 +98,7 @@ CREATE OR REPLACE VIEW {database}.events
     cost_source LowCardinality(String) COMMENT '`reported`, `calculated`, `estimated`, `response_cache`; empty: unpriced.',
     unpriced_reason LowCardinality(String) COMMENT 'Why the cost is unknown; empty: it is known.',
     price_book LowCardinality(String) COMMENT 'Version of the prices used; empty: none was.',
-    price_note LowCardinality(String) COMMENT 'What was assumed: `date_assumed`, `tier_assumed`, both with a comma, or empty.',
+    price_note LowCardinality(String) COMMENT 'What was assumed: `date_assumed`, `tier_assumed`, `model_assumed`, several with commas, or empty.',
     input_tokens_source LowCardinality(String) COMMENT '`reported`, `counted`, `estimated`; empty: unknown.',
     output_tokens_source LowCardinality(String) COMMENT '`reported`, `counted`, `estimated`; empty: unknown.',
     error_owner LowCardinality(String) COMMENT '`provider`, `application`, `user`; empty: no error or unknown.',

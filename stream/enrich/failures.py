@@ -48,7 +48,7 @@ def _verdict(
     http_status: str, error_type: str, stage: str, given_class: str, message: str
 ) -> tuple[ErrorClass | None, Owner | None]:
     if not (http_status or error_type or given_class or message):
-        return (None, None) if not stage else (None, classify(None, None, stage=_stage(stage)).owner)
+        return "other", classify(None, None, stage=_stage(stage)).owner if stage else None
     verdict = classify(
         int(http_status) if http_status else None,
         error_type or None,

@@ -78,6 +78,8 @@ class PriceNote(IntFlag):
     """The event is older than the first known price of the kind; that first price was taken."""
     TIER_ASSUMED = 2
     """The service tier has no price of its own for this model; the standard price was taken."""
+    MODEL_ASSUMED = 4
+    """No book has the model that answered; the price of the one that was asked for was taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from tokentide.stream.pricing.book import Offer, PriceBook
-from tokentide.stream.pricing.outcome import UnpricedReason
+from tokentide.stream.pricing.book import Changes, Offer, PriceBook, Quote
+from tokentide.stream.pricing.outcome import PriceNote, UnpricedReason
 
 
 class PriceKey(NamedTuple):
@@ -34,6 +35,7 @@ def find_offers(books: Sequence[PriceBook], key: PriceKey) -> tuple[list[Offer],
         return [], UnpricedReason.NO_MODEL
     provider = key.provider if key.provider and key.provider.strip() else None
     offers: list[Offer] = []
+    has_answered_model = False
     reason = UnpricedReason.UNKNOWN_MODEL
     for book in books:
         for model in dict.fromkeys(models):
@@ -42,4 +44,24 @@ def find_offers(books: Sequence[PriceBook], key: PriceKey) -> tuple[list[Offer],
                 reason = found
             else:
                 offers.extend(found)
-    return offers, reason
+                has_answered_model |= model == models[0]
+    return offers if has_answered_model else [_ModelAssumed(offer) for offer in offers], reason
+
+
+class _ModelAssumed:
+    """An offer for the model that was asked for, where no book has the one that answered."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self.book = offer.book
+        self.provider = offer.provider
+        self.model = offer.model
+
+    def changes(self) -> Changes:
+        return self._offer.changes()
+
+    def quote(self, at: datetime) -> Quote | UnpricedReason:
+        quote = self._offer.quote(at)
+        if isinstance(quote, UnpricedReason):
+            return quote
+        return quote._replace(note=quote.note | PriceNote.MODEL_ASSUMED)

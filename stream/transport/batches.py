@@ -16,7 +16,7 @@ SMALL_BYTES: Final = 262_144
 """A fetch of less, as it came from the broker, is small."""
 
 PAUSE_S: Final = 0.3
-"""From one small fetch of a partition to the next. A batch costs some three milliseconds whatever is in it; without a
+"""From one small fetch of a partition to the next. A batch costs some 5 ms whatever is in it; without a
 pause a worker would take two hundred of them a second, of fifty events each."""
 
 
