@@ -32,7 +32,9 @@ EXAMPLES = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("file", metavar="FILE", help="JSON lines or one document, plain or gzip; `-` is standard input")
+    parser.add_argument(
+        "file", metavar="FILE", help="JSON lines or one document, plain or gzip; `-` is standard input"
+    )
     parser.add_argument(
         "--invalid",
         choices=("send", "skip"),

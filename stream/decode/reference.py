@@ -73,12 +73,26 @@ def decode_record(value: bytes | None) -> list[Good | Bad]:
 
 
 def _decode_lines(value: bytes, text: str, error: ValueError) -> list[Good | Bad]:
+    """Objects one to a line. A line that is none does not take its neighbours with it; but one of them must be an object,
+    so that a single document over several lines, or a damaged array, is one refusal and not one for each line.
+    """
     lines = [line for line in text.split("\n") if line.strip()]
-    if len(lines) < 2 or not all(line.strip().startswith("{") for line in lines):
-        return [Bad(WHOLE_RECORD, _not_json(error), value)]
+    objects = sum(line.strip().startswith("{") for line in lines)
+    refused: list[Good | Bad] = [Bad(WHOLE_RECORD, _not_json(error), value)]
+    if len(lines) < 2 or not objects or text.lstrip().startswith("["):
+        return refused
     if len(lines) > MAX_ITEMS_PER_RECORD:
-        return [_too_many(len(lines), value)]
+        return [_too_many(len(lines), value)] if objects == len(lines) else refused
+    if objects < len(lines) and not any(_is_object(line) for line in lines):
+        return refused
     return [_decode_line(index, line.encode()) for index, line in enumerate(lines)]
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(from_json(line), dict)
+    except ValueError:
+        return False
 
 
 def _decode_line(index: int, line: bytes) -> Good | Bad:

@@ -280,7 +280,30 @@ def test_a_long_run_of_records_that_arrow_refuses_is_decoded_by_halves() -> None
 def test_a_null_at_the_root_does_not_reach_arrow() -> None:
     """pyarrow 26 dies of it (the process, not the call)."""
     decoded = Decoder().decode([line("a"), line("b") + b"\nnull\n" + line("c"), line("d")])
-    assert column(decoded.table, "event_id") == ["a", "d"]
+    assert column(decoded.table, "event_id") == ["a", "b", "c", "d"]
     assert [(refusal.record, refusal.item, refusal.problem.reason) for refusal in decoded.refusals] == [
-        (1, -1, "not_json")
+        (1, 1, "wrong_type")
     ]
+
+
+LINE_A, LINE_B = line("a"), line("b")
+
+
+@pytest.mark.parametrize(
+    ("record", "good", "bad"),
+    [
+        (LINE_A + b"\nnot json\n" + LINE_B, ["a", "b"], [(1, "not_json", b"not json")]),
+        (b"not json\n" + LINE_A, ["a"], [(0, "not_json", b"not json")]),
+        (b"not json\nnor this", [], [(-1, "not_json", b"not json\nnor this")]),
+        (b'{\n"event_id": "a",\n"service"\n}', [], [(-1, "not_json", b'{\n"event_id": "a",\n"service"\n}')]),
+        (b"[" + LINE_A + b"\n" + LINE_B, [], [(-1, "not_json", b"[" + LINE_A + b"\n" + LINE_B)]),
+        (b"{\n{", [], [(0, "not_json", b"{"), (1, "not_json", b"{")]),
+    ],
+    ids=["middle", "first", "none", "one damaged document", "damaged array", "two cut lines"],
+)
+def test_a_line_that_is_no_json_does_not_take_its_neighbours_with_it(
+    record: bytes, good: list[str], bad: list[tuple[int, str, bytes]]
+) -> None:
+    decoded = Decoder().decode([record])
+    assert column(decoded.table, "event_id") == good
+    assert [(r.item, r.problem.reason, r.value) for r in decoded.refusals] == bad
