@@ -43,6 +43,11 @@ CHECKS: Final = (
     Check("audit_minutes", "Do windows and events agree, minute by minute?"),
     Check("audit_series", "Do windows and events agree, series by series?"),
 )
+SENT_AGAIN: Final = "sent again"
+SENT_AGAIN_CHANGED: Final = "sent again with other values?"
+"""What `explanation` of audit_minutes and audit_series may be, besides `none`."""
+MONEY: Final = "cost_usd"
+"""The measure that is no count."""
 DUPLICATES: Final = Check(
     "duplicates_across_segments", "Were events sent again across segments or partitions?"
 )
@@ -104,9 +109,21 @@ class AuditReport:
     @property
     def is_explained_by_duplicates(self) -> bool:
         """All that differs are windows that count repeated events again, to the last digit."""
-        return bool(self.duplicates.rows) and all(
-            "unexplained" in result.columns and not any(_unexplained(result)) for result in self.differences
+        return bool(self.duplicates.rows) and self._explanations <= {SENT_AGAIN}
+
+    @property
+    def may_be_changed_duplicates(self) -> bool:
+        """The calls that differ are repeated events, sums are not: as if copies had been sent with other values."""
+        return (
+            bool(self.duplicates.rows)
+            and SENT_AGAIN_CHANGED in self._explanations
+            and self._explanations <= {SENT_AGAIN, SENT_AGAIN_CHANGED}
         )
+
+    @property
+    def _explanations(self) -> set[Cell]:
+        """Of all rows, those that were cut too: the queries put the worst first."""
+        return {cell for result in self.differences for cell in _explanations_of(result)}
 
 
 def run_audit(
@@ -154,7 +171,7 @@ def _run(client: SqlClient, database: str, check: Check, parameters: dict[str, A
     return CheckResult(
         check=check,
         columns=tuple(rows.column_names),
-        rows=tuple(tuple(row) for row in rows.result_rows[:most]),
+        rows=tuple(_plain(rows.column_names, row) for row in rows.result_rows[:most]),
         is_cut=len(rows.result_rows) > most,
     )
 
@@ -164,9 +181,18 @@ def _totals(client: SqlClient, database: str) -> Totals:
     return Totals(*(int(value) for value in row))
 
 
-def _unexplained(result: CheckResult) -> list[Cell]:
-    column = result.columns.index("unexplained")
-    return [row[column] for row in result.rows]
+def _explanations_of(result: CheckResult) -> set[Cell]:
+    if "explanation" not in result.columns:
+        return {"none"}
+    column = result.columns.index("explanation")
+    return {row[column] for row in result.rows}
+
+
+def _plain(columns: Sequence[str], row: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The row with counts as whole numbers: one column holds the values of all measures, as decimals."""
+    if "measure" in columns and row[columns.index("measure")] == MONEY:
+        return tuple(row)
+    return tuple(int(cell) if isinstance(cell, Decimal) else cell for cell in row)
 
 
 def _minute(moment: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
 from tokentide.cli.exits import ExitCode
@@ -35,6 +35,16 @@ EXAMPLES = (
     Example("tokentide audit --no-kafka --json", "ClickHouse alone, for a program."),
 )
 CELL_WIDTH = 60
+WHAT_TO_DO: Final = """Windows, and all that is computed from them (rates, costs, incidents), are too high by `in_duplicates` in these minutes;
+for exact figures of them ask the view `events`. There is no command that repairs windows yet. The cause is a sender that
+repeats events later, or to another partition; the SDK's producer does not. See docs/delivery.md, "Limits"."""
+CHANGED: Final = """They explain every call that differs, and not every sum: so it is where an event was sent again with other values. The
+event that is kept has its values in `events`, the windows have those of both. To be sure, read the records at the two
+places named below from Kafka: if an event is the same in both, it is a defect, and worth a report."""
+HINTS: Final = {
+    "audit_event_ids": "An id that came with two timestamps or services is two events, in `events` and in windows: its sender has to be "
+    "mended.",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +147,8 @@ def _print_rows(result: CheckResult) -> None:
     print(table(result.columns, cells, indent="  "))
     if result.is_cut:
         print("  … and more; --max-rows shows them")
+    if hint := HINTS.get(result.check.name):
+        print(hint)
 
 
 def _print_duplicates(report: AuditReport) -> None:
@@ -146,6 +158,13 @@ def _print_duplicates(report: AuditReport) -> None:
     )
     if report.is_explained_by_duplicates:
         print("They explain every difference to the last digit: nothing else is wrong.")
+    elif report.may_be_changed_duplicates:
+        print(CHANGED)
+    elif report.differences:
+        print(
+            "They do not explain all differences: see the rows whose `explanation` is `none`, or that have none."
+        )
+    print(WHAT_TO_DO)
     _print_rows(report.duplicates)
 
 
@@ -166,6 +185,7 @@ def _as_json(report: AuditReport, states: Sequence[LogState], *, agrees: bool) -
         "differences": [_rows_as_json(result) for result in report.differences],
         "duplicates": _rows_as_json(report.duplicates) if report.duplicates.rows else None,
         "explained_by_duplicates": report.is_explained_by_duplicates,
+        "may_be_changed_duplicates": report.may_be_changed_duplicates,
         "log": [{**state._asdict(), "left": state.left, "problem": state.problem} for state in states],
     }
 

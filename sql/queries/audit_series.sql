@@ -6,6 +6,9 @@
 -- Parameters: since, until; events_days, the retention of events, 0 = for ever; limit, the most rows to return.
 -- `in_duplicates` is what events sent again across segments or partitions add to the windows. A difference that they
 -- explain to the last digit is no error of the pipeline; the windows are too high by it all the same.
+-- `explanation`: `sent again`, to the last digit; `sent again with other values?`, calls are explained and sums are not, as
+-- where the copy in the windows differs from the one that is kept (its values are not stored, so this is no proof); else
+-- `none`, and those rows come first.
 -- Minutes with rows whose retention has ended are left out.
 -- Minutes with the series `__other__`, or folded under two settings, can only be compared as a whole (audit_minutes).
 -- Dimensions that no window of a minute uses are left out of the events' series.
@@ -103,13 +106,21 @@ SELECT
     in_windows,
     in_events,
     in_duplicates,
-    in_windows - in_events - in_duplicates AS unexplained
+    in_windows - in_events - in_duplicates AS unexplained,
+    multiIf(
+        unexplained = 0, 'sent again',
+        are_calls_explained, 'sent again with other values?',
+        'none'
+    ) AS explanation
 FROM (
     SELECT
         window_start, environment, service, provider, model, prompt_name, variant, tenant, feature,
         sumForEach(of_windows) AS windows_sums,
         sumForEach(of_events) AS events_sums,
-        sumForEach(of_duplicates) AS duplicates_sums
+        sumForEach(of_duplicates) AS duplicates_sums,
+        duplicates_sums[1] + duplicates_sums[2] > 0
+            AND windows_sums[1] = events_sums[1] + duplicates_sums[1]
+            AND windows_sums[2] = events_sums[2] + duplicates_sums[2] AS are_calls_explained
     FROM sides
     WHERE window_start NOT IN (SELECT window_start FROM expired_minutes)
         AND window_start IN (SELECT window_start FROM comparable_minutes)
@@ -117,5 +128,5 @@ FROM (
 )
 ARRAY JOIN measures AS measure, windows_sums AS in_windows, events_sums AS in_events, duplicates_sums AS in_duplicates
 WHERE in_windows != in_events
-ORDER BY window_start, environment, service, provider, model, prompt_name, variant, tenant, feature, measure
+ORDER BY explanation = 'none' DESC, unexplained != 0 DESC, window_start, environment, service, provider, model, prompt_name, variant, tenant, feature, measure
 LIMIT {limit:UInt32}

@@ -277,6 +277,60 @@ def test_events_sent_again_across_segments_or_partitions_are_told_apart_from_los
     )
 
 
+def _sent_again_with(**changes):
+    first, again, _ = _sent_twice()
+    return first, [row | changes for row in again]
+
+
+def test_an_event_sent_again_with_other_values_is_told_apart_from_a_defect(database):
+    first, again = _sent_again_with(input_tokens=11, cost_usd=Decimal("0.25"))
+    database.store(first)
+    database.store(again, first_offset=SEGMENT_OFFSETS)
+    report = _audit(database)
+    assert (report.is_explained_by_duplicates, report.may_be_changed_duplicates) == (False, True)
+    for check in ("audit_minutes", "audit_series"):
+        rows = {row["measure"]: row for row in _differences(report)[check]}
+        assert rows["calls"]["explanation"] == "sent again"
+        assert rows["output_tokens"]["explanation"] == "sent again"
+        tokens = rows["input_tokens"]
+        assert (tokens["unexplained"], tokens["explanation"]) == (-178, "sent again with other values?")
+
+
+def test_a_sum_that_differs_beside_a_call_too_many_is_no_changed_copy(database):
+    first, again = _sent_again_with(input_tokens=11)
+    database.insert("llm_events", event_table(first + again))
+    database.insert("llm_ledger", ledger_table(first))
+    database.insert("llm_ledger", ledger_table(again, first_offset=SEGMENT_OFFSETS))
+    database.insert("llm_windows", partial_table(first))
+    once_more = partial_table(again).to_pylist()[0] | {"first_offset": SEGMENT_OFFSETS, "calls": 3}
+    database.insert("llm_windows", pa.Table.from_pylist([once_more], schema=partial_table(again).schema))
+    report = _audit(database, max_rows=1)
+    assert {row["explanation"] for row in _differences(report)["audit_minutes"]} == {"none"}
+    assert not report.is_explained_by_duplicates
+    assert not report.may_be_changed_duplicates
+
+
+def test_what_is_not_explained_stands_before_what_is_and_is_not_cut(database):
+    first, again = _sent_again_with(output_tokens=11)
+    database.store(first)
+    database.store(again, first_offset=SEGMENT_OFFSETS)
+    report = _audit(database, max_rows=1)
+    (row,) = _differences(report)["audit_minutes"]
+    assert row["measure"] == "output_tokens"
+    assert not report.is_explained_by_duplicates
+
+
+def test_counts_are_whole_numbers_and_money_is_exact(database):
+    first, again, elsewhere = _sent_twice()
+    database.store(first + elsewhere)
+    database.store(again, first_offset=SEGMENT_OFFSETS)
+    rows = {row["measure"]: row for row in _differences(_audit(database))["audit_minutes"]}
+    assert {type(rows["calls"][name]) for name in ("in_windows", "in_events", "unexplained")} == {int}
+    assert type(rows["input_tokens"]["in_duplicates"]) is int
+    assert rows["cost_usd"]["in_duplicates"] == Decimal("0.0045")
+    assert type(rows["cost_usd"]["unexplained"]) is Decimal
+
+
 def test_duplicates_do_not_excuse_a_loss(database):
     first, again, elsewhere = _sent_twice()
     database.store(first + elsewhere)

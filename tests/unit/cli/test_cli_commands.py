@@ -326,6 +326,38 @@ def test_an_audit_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert report["log"][0]["left"] == 6
 
 
+@pytest.mark.parametrize(
+    ("explanation", "says", "never"),
+    [
+        ("sent again", "nothing else is wrong", "other values"),
+        ("sent again with other values?", "sent again with other values", "nothing else is wrong"),
+        ("none", "do not explain all differences", "nothing else is wrong"),
+    ],
+)
+def test_an_audit_with_events_sent_again_says_what_it_means_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, explanation: str, says: str, never: str
+) -> None:
+    again = sql_audit.CheckResult(sql_audit.DUPLICATES, ("event_id",), (("e1",),), is_cut=False)
+    minutes = sql_audit.CheckResult(
+        sql_audit.CHECKS[5],
+        ("measure", "in_windows", "explanation"),
+        (("calls", 1189, explanation),),
+        is_cut=False,
+    )
+    totals = sql_audit.Totals(*range(11))
+    report = sql_audit.AuditReport(database="t", totals=totals, results=(minutes,), duplicates=again)
+    monkeypatch.setattr(sql_audit, "run_audit", lambda *_, **__: report)
+    monkeypatch.setattr(audit_command, "sql_client", nothing)
+    assert main(["audit", "--no-kafka"]) == ExitCode.NEGATIVE
+    shown = capsys.readouterr().out
+    said = shown[shown.index("Events were sent again") :]
+    assert says in said
+    assert never not in said
+    assert "ask the view `events`" in said
+    assert "docs/delivery.md" in said
+    assert "1,189" in shown
+
+
 # worker
 
 
