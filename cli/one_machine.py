@@ -3,7 +3,7 @@
 Settings of the user's own Kafka and ClickHouse (addresses, logins, certificates) do not fit the engines started
 here; the groups `kafka` and `clickhouse` are left out. All other settings hold, and workers get them
 through their environment, whichever source they came from. Only ports for metrics differ: the first worker has the one of
-the setting, the next ones those after it.
+the setting, the next ones those after it. A key for hashes of prompts is made where there is none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tokentide.cli.arguments import load_from
+from tokentide.cli.content_key import content_key_in
 from tokentide.cli.exits import NotReadyError, UnreachableError, UsageError
 from tokentide.cli.terminal import Tone, say, toned
 from tokentide.config import Settings, SettingsError, as_environment, load_settings
@@ -37,6 +38,7 @@ HERE: Final = {
 """The embedded broker holds every joining of the group for the session's time-out: a short one starts sooner. There is
 no network here that could be silent for longer."""
 _METRICS_PORT: Final = "TOKENTIDE_METRICS_PORT"
+_CONTENT_KEY: Final = "TOKENTIDE_CONTENT_HASH_KEY"
 _LAST_PORT: Final = 65_535
 WORKER_STARTED: Final = b"worker started"
 """What a worker writes to its log when it serves (`tokentide.stream.worker`)."""
@@ -124,14 +126,21 @@ def supervisor_options(
         kafka_port=kafka_port,
         clickhouse_port=clickhouse_port,
         environment=environment,
-        environment_of_worker=lambda number: (
-            {_METRICS_PORT: str(ports[number - 1])} if number <= len(ports) else {}
-        ),
+        environment_of_worker=lambda number: {
+            **({_METRICS_PORT: str(ports[number - 1])} if number <= len(ports) else {}),
+            **_content_key(settings, data_dir),
+        },
         prepare=prepare,
         worker_health=lambda name: worker_has_started(
             data_dir.expanduser().absolute() / "logs" / f"{name}.log"
         ),
     )
+
+
+def _content_key(settings: Settings, data_dir: Path) -> dict[str, str]:
+    if settings.content.policy == "none" or settings.content.hash_key is not None:
+        return {}
+    return {_CONTENT_KEY: content_key_in(data_dir.expanduser().absolute())}
 
 
 def metrics_ports(settings: Settings, *, workers: int, others: Collection[int] = ()) -> range:

@@ -20,7 +20,8 @@ DESCRIPTION = """Start a Kafka broker, ClickHouse and workers on this machine, c
 
 Data of ClickHouse stays in the data directory. The broker keeps records in memory until it ends: what the workers have
 stored is safe. A worker that dies is started again. Everything listens on 127.0.0.1 only. Ctrl-C or SIGTERM ends all
-of it in order; a second one at once."""
+of it in order; a second one at once. Prompts and answers that are sent are kept as hashes, by a key of the data directory's own
+unless content.hash_key is set."""
 EXAMPLES = (
     Example("tokentide up", "On the usual ports, so that all other commands find it."),
     Example(

@@ -66,6 +66,18 @@ def test_what_is_shipped_is_stored_priced_and_counted(machine: Machine, service:
     assert machine.query(of_windows, s=service) == expected
 
 
+def test_of_a_prompt_only_its_length_its_tokens_and_a_hash_are_kept(machine: Machine, service: str) -> None:
+    event = {
+        "timestamp": "2026-01-31T12:00:00Z", "service": service, "request_model": "gpt-4o", "operation": "text_completion",
+        "input": "hello world",
+    }  # fmt: skip
+    lines = "\n".join(json.dumps({**event, "event_id": f"{service}-{number}"}) for number in range(2))
+    assert machine("ship", "-", stdin=lines).returncode == 0
+    machine.wait()
+    sql = "SELECT uniqExact(input_hash), min(length(input_hash)) >= 32, any(input_text), any(input_tokens) FROM events WHERE service = {s:String}"
+    assert machine.query(sql, s=service) == [["1", "1", "", "2"]]
+
+
 def test_what_is_refused_can_be_read_back_in_full(machine: Machine, service: str) -> None:
     bad = f'{{"service": "{service}", "timestamp": "no time", "event_id": "ünï"}}'
     shipped = machine("ship", "-", stdin=f"{bad}\nnot json {service}\n{events(service, 3)}")
