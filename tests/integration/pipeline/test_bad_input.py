@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from tests.integration.pipeline.conftest import NewPipeline
+from tests.integration.conftest import NewPipeline
 
 NOW_MS = int(time.time() * 1000)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.pipeline.conftest import NewPipeline
+from tests.integration.conftest import NewPipeline
 from tests.support.brokers import Broker
 from tests.support.pipeline import STOP_SECONDS, Pipeline, pipeline, until
 from tests.support.tcp_proxy import TcpProxy

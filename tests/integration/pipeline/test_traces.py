@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.pipeline.conftest import NewPipeline
+from tests.integration.conftest import NewPipeline
 from tests.support.pipeline import Pipeline
 
 pytestmark = pytest.mark.data

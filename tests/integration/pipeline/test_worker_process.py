@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from tests.integration.pipeline.conftest import NewPipeline
+from tests.integration.conftest import NewPipeline
 from tests.support.pipeline import until
 
 TOLD_TO_STOP_WHILE_IT_STARTS = """

@@ -1,31 +1,12 @@
-"""One ClickHouse process for the tests of this folder, and a fresh pipeline per test; the worker runs both stages."""
+"""Here a worker runs both stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
-from tests.support.brokers import Broker
-from tests.support.pipeline import Pipeline, clickhouse_process, pipeline
-
-NewPipeline = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="session")
-def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with clickhouse_process(tmp_path_factory.mktemp("engine") / "data") as url:
-        yield url
+from tests.integration.conftest import NewPipeline
 
 
 @pytest.fixture
-def new_pipeline(broker: Broker, clickhouse: str, tmp_path: Path) -> Iterator[NewPipeline]:
-    with ExitStack() as stack:
-
-        def make(**settings: str) -> Pipeline:
-            both = {"TOKENTIDE_WORKER_STAGES": "ingest,detect", **settings}
-            return stack.enter_context(pipeline(broker, clickhouse, tmp_path, **both))
-
-        yield make
+def new_pipeline(new_pipeline: NewPipeline) -> NewPipeline:
+    return lambda **settings: new_pipeline(**{"TOKENTIDE_WORKER_STAGES": "ingest,detect", **settings})

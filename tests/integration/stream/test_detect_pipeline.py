@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.integration.stream.conftest import NewPipeline
+from tests.integration.conftest import NewPipeline
 from tests.support.pipeline import Pipeline, until
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.stream.detect.measures import Counts
