@@ -17,11 +17,9 @@ from tokentide.sinks.codes import CODES
 from tokentide.sinks.errors import RetriableSinkError
 from tokentide.stream.reject_alarm import SPAN_S, RejectAlarm, Saying
 from tokentide.stream.taken import Taken
+from tokentide.stream.transport.fetched import Place
 
 log = structlog.get_logger("tokentide.rejects")
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 _MOST_REASONS: Final = 3
 

@@ -24,12 +24,9 @@ from tokentide.stream.detect.room import Limits
 from tokentide.stream.detect.rows import NotPartialsError, PartialDecoder
 from tokentide.stream.detect.rules import DEFAULT_RULES, Examples, Rule
 from tokentide.stream.detection_table import Said
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Place
 
 log = structlog.get_logger("tokentide.detection")
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 LOOK_BACK_HOURS: Final = 7
 """How far back of sending time a partition is read when it is newly assigned: the six hours of a baseline, and one."""
@@ -230,7 +227,7 @@ class Detection:
 
     def take(self, fetched: Fetched, generation: int) -> None:
         """Queue a batch; never waits."""
-        place = fetched.topic, fetched.partition
+        place = fetched.place
         assigned = self._assigned.get(place)
         if generation != self._generation or assigned is None or assigned.is_broken:
             return
@@ -303,7 +300,7 @@ class Detection:
             assigned.has_heard = True
 
     async def _work_off(self, fetched: Fetched) -> None:
-        place = fetched.topic, fetched.partition
+        place = fetched.place
         self._waiting_bytes -= _size(fetched)
         if self._is_holding and self._waiting_bytes < _GO_ON_BYTES:
             self._hold(hold=False)

@@ -17,10 +17,11 @@ from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError
 from tokentide.stream.assembly import new_producer
 from tokentide.stream.counts import FailedTries
-from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside, Place
+from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside
 from tokentide.stream.detection_table import AnomalyTable
 from tokentide.stream.detection_topic import AnomalyTopic
 from tokentide.stream.store import ClickHouseStore
+from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
 
 log = structlog.get_logger("tokentide.detection")

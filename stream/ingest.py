@@ -17,12 +17,9 @@ from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.durable import Letters, Store, make_durable
 from tokentide.stream.partition import Checkpoint, PartitionFold
 from tokentide.stream.resume import Start
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Place
 
 log = structlog.get_logger("tokentide.ingest")
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 NewPartition = Callable[[Place, Start], PartitionFold]
 Commit = Callable[[Mapping[Place, int]], Awaitable[bool]]
@@ -110,8 +107,7 @@ class Ingest:
         """The next offset of each partition that may be read on; none while a batch waits for room."""
         if not self._room.is_set():
             return {}
-        waiting = {place: start.read_from for place, (start, _) in self._starts.items()}
-        return {**waiting, **{place: assigned.fold.position for place, assigned in self._assigned.items()}}
+        return {place: found.position for place, found in self.standing().items()}
 
     def standing(self) -> Mapping[Place, Standing]:
         """Where each assigned partition stands, for metrics."""
@@ -130,7 +126,7 @@ class Ingest:
 
     async def take(self, fetched: Fetched, generation: int) -> None:
         """Fold a batch; waits while too much is held, or in an outage lets it go."""
-        place = fetched.topic, fetched.partition
+        place = fetched.place
         if self._is_from_before_the_rewind(place, fetched.batch.begin):
             return
         fold = self._fold_for(place, generation)
@@ -234,7 +230,6 @@ class Ingest:
             await self._outside.rewind(let_go)
 
     async def _store(self, taken: Mapping[Place, tuple[_Assigned, Checkpoint]]) -> None:
-        started_s = asyncio.get_running_loop().time()
         checkpoints = [checkpoint for _, checkpoint in taken.values()]
         self.counts.storing([rows for checkpoint in checkpoints for rows in checkpoint.rows])
         await asyncio.gather(
@@ -255,5 +250,5 @@ class Ingest:
                 taken[place][0].fold.committed(checkpoint.position)
         self.counts.committed(
             events=sum(checkpoint.row_count for checkpoint in owned.values()),
-            seconds=asyncio.get_running_loop().time() - started_s,
+            seconds=asyncio.get_running_loop().time() - self._checkpoint_began_s,
         )

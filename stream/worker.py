@@ -26,7 +26,7 @@ from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
-from tokentide.stream.ingest import Ingest, Outside, Pace, Place
+from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
 from tokentide.stream.memory import collect_seldom, keep_freed_memory
@@ -34,9 +34,10 @@ from tokentide.stream.metrics_http import MetricsServer
 from tokentide.stream.metrics_text import exposition
 from tokentide.stream.partition import PartitionFold
 from tokentide.stream.reject_alarm import RejectAlarm
-from tokentide.stream.resume import Start, plan_start, segment_of
+from tokentide.stream.resume import Start, plan_start, segments_to_ask
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
+from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
 from tokentide.stream.worker_metrics import (
     detect_samples,
@@ -207,7 +208,7 @@ class Worker:
             self._ingest.counts.say_alarms(ingesting)
             detecting = {} if self._detect is None else self._detect.detection.positions()
             positions = {**ingesting, **detecting}
-            ends = {place: self._app.consumer.highwater(TP(*place)) or 0 for place in positions}
+            ends = {place: self._consumer().log_end(TP(*place)) or 0 for place in positions}
             if (found := stall.stalled(asyncio.get_running_loop().time(), positions, ends)) is not None:
                 (topic, partition), behind = found
                 self.fail(StalledError(f"{topic}/{partition} stands still, {behind} records behind"))
@@ -286,8 +287,8 @@ class Worker:
 
     async def _plan(self, tp: TP, bounds: LogBounds) -> Start:
         source = self._sources[tp.topic, tp.partition]
-        position = bounds.earliest if bounds.committed is None else bounds.committed
-        entries = await self._store.ledger(source.name, tp.partition, segment_of(position))
+        segments = segments_to_ask(bounds.committed, bounds.earliest)
+        entries = await self._store.ledger(source.name, tp.partition, segments)
         start = plan_start(bounds.committed, bounds.earliest, entries, self._core.rules.fold_id)
         if start.lost:
             log.error(

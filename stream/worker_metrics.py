@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
-from tokentide.stream.counts import FailedTries, IngestCounts, Place, Standing
+from tokentide.stream.counts import FailedTries, IngestCounts, Standing
 from tokentide.stream.detection import Progress as DetectionProgress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.reject_alarm import KINDS
+from tokentide.stream.transport.fetched import Place
 
 LogEnd = Callable[[Place], int | None]
 """The end of an assigned partition, as far as it is known."""

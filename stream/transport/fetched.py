@@ -10,6 +10,9 @@ from aiokafka.structs import TopicPartition
 
 from tokentide.stream.partition import RecordBatch
 
+Place = tuple[str, int]
+"""Topic and partition."""
+
 
 class Fetched(NamedTuple):
     """The records that one fetch brought of one partition."""
@@ -17,6 +20,11 @@ class Fetched(NamedTuple):
     topic: str
     partition: int
     batch: RecordBatch
+
+    @property
+    def place(self) -> Place:
+        """Where it was fetched."""
+        return self.topic, self.partition
 
 
 class _WholeBatch:
@@ -29,7 +37,6 @@ class _WholeBatch:
     def __init__(self, batch: Any) -> None:
         self._batch = batch
         self.offset = batch.next_offset - 1
-        self.key: object = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -51,7 +58,6 @@ class _WholeBatches:
     def __init__(self, records: Any) -> None:
         self._records = records
         self.has_next = records.has_next
-        self.size_in_bytes = records.size_in_bytes
 
     def next_batch(self) -> _WholeBatch:
         return _WholeBatch(self._records.next_batch())
@@ -62,7 +68,7 @@ def _records_of(_: TopicPartition, whole: _WholeBatch) -> Sequence[Any]:
 
 
 def size_in_bytes(result: Any) -> int:
-    """Bytes of a `FetchResult` as they came from the broker, compressed; 0 if all of it was taken."""
+    """Bytes of a `FetchResult` that was not drained, as they came from the broker, compressed; 0 if it is stale."""
     fetch = result._partition_records  # noqa: SLF001
     return 0 if fetch is None else int(fetch._records.size_in_bytes())  # noqa: SLF001
 
@@ -77,8 +83,7 @@ def drain(tp: TopicPartition, result: Any) -> Fetched | None:
         return None
     fetch = result._partition_records  # noqa: SLF001 - see above
     begin = fetch.next_fetch_offset
-    if not isinstance(fetch._records, _WholeBatches):  # noqa: SLF001
-        fetch._records = _WholeBatches(fetch._records)  # noqa: SLF001
+    fetch._records = _WholeBatches(fetch._records)  # noqa: SLF001
     fetch._consumer_record = _records_of  # noqa: SLF001
     taken = [record for records in fetch for record in records]
     result._update_position()  # noqa: SLF001

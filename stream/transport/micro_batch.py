@@ -136,6 +136,10 @@ class MicroBatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> MicroBatchThread:
         return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def _fetching(self) -> MicroBatchThread:
+        return cast("MicroBatchThread", self._thread)
+
     def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
         last = record.batch.end - 1
         value = cast("bytes", record)  # the topic is declared with the raw codec, which passes anything on
@@ -146,10 +150,7 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to where its reading has to begin."""
-        thread, transport = (
-            cast("MicroBatchThread", self._thread),
-            cast("MicroBatchTransport", self.transport),
-        )
+        thread, transport = self._fetching, cast("MicroBatchTransport", self.transport)
         generation = self.app.consumer_generation_id
         positions = await transport.plan_start(await thread.log_bounds(), generation)
         await thread.seek_all(positions)
@@ -157,13 +158,11 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def commit_position(self, positions: Mapping[TP, int]) -> bool:
         """See `MicroBatchThread.commit_position`."""
-        thread = cast("MicroBatchThread", self._thread)
-        return await thread.commit_position(positions)
+        return await self._fetching.commit_position(positions)
 
     async def log_bounds(self) -> Mapping[TP, LogBounds]:
         """What the broker says of every assigned partition."""
-        thread = cast("MicroBatchThread", self._thread)
-        return await thread.log_bounds()
+        return await self._fetching.log_bounds()
 
     def log_end(self, tp: TP) -> int | None:
         """The end of an assigned partition, as the last fetch told it; None before one, and where it is not assigned."""
@@ -175,13 +174,11 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Read these partitions on from these positions; batches fetched before may still arrive."""
-        thread = cast("MicroBatchThread", self._thread)
-        await thread.seek_all(positions)
+        await self._fetching.seek_all(positions)
 
     async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
         """Of each partition the first offset that was sent at a time or later; None where there is none."""
-        thread = cast("MicroBatchThread", self._thread)
-        return await thread.offsets_since(timestamp_ms, places)
+        return await self._fetching.offsets_since(timestamp_ms, places)
 
 
 class MicroBatchTransport(driver.Transport):

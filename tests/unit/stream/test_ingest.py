@@ -13,11 +13,11 @@ from tests.unit.stream.test_partition import RULES, batch, enriched, line
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
-from tokentide.stream.ingest import Ingest, Outside, Pace, Place
+from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.partition import PartitionFold, Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Place
 
 PLACE = ("llm.events", 0)
 OTHER = ("llm.events", 1)

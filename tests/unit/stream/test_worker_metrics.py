@@ -7,12 +7,13 @@ import pytest
 from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
 from tokentide.sinks.clickhouse import FailedTry
-from tokentide.stream.counts import FailedTries, IngestCounts, Place, Standing
+from tokentide.stream.counts import FailedTries, IngestCounts, Standing
 from tokentide.stream.detection import Progress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.metrics_text import exposition
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.taken import Runs, Taken
+from tokentide.stream.transport.fetched import Place
 from tokentide.stream.worker_metrics import (
     detect_samples,
     ingest_samples,

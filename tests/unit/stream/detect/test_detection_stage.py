@@ -20,10 +20,10 @@ from tokentide.stream.detect.history import History
 from tokentide.stream.detect.measures import Counts
 from tokentide.stream.detect.messages import is_withdrawn
 from tokentide.stream.detect.rules import ErrorRate, Examples, Finding
-from tokentide.stream.detection import Detection, Outside, Place
+from tokentide.stream.detection import Detection, Outside
 from tokentide.stream.detection_table import Said
 from tokentide.stream.partition import RecordBatch
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Place
 
 RULE = ErrorRate(window_minutes=1, silence_minutes=15)
 FAILING, FINE = Partial(0, Counts(100, 30)), Partial(0, Counts(100))
