@@ -17,6 +17,7 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 
 from bench.figures import Figure
+from bench.load import batch_producer
 from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
 from bench.throughput import PARTITIONS
@@ -93,16 +94,9 @@ def _run(stand: Stand, per_second: int, seconds: int, series: int) -> Run:
 
 
 async def _send(made: Pipeline, values: Sequence[bytes], per_second: int) -> list[Sent]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=made.broker.bootstrap_servers,
-        compression_type="lz4",
-        acks="all",
-        max_batch_size=1 << 20,
-    )
-    await producer.start()
     topic, under_way = f"{made.prefix}events", list[asyncio.Task[Sent]]()
-    begun_s, position = time.monotonic(), 0
-    try:
+    async with batch_producer(made.broker.bootstrap_servers) as producer:
+        begun_s, position = time.monotonic(), 0
         while position < len(values):
             due = min(len(values), int((time.monotonic() - begun_s + TICK_S) * per_second))
             ready = values[position:due]
@@ -112,8 +106,6 @@ async def _send(made: Pipeline, values: Sequence[bytes], per_second: int) -> lis
             position = due
             await asyncio.sleep(TICK_S)
         return await asyncio.gather(*under_way)
-    finally:
-        await producer.stop()
 
 
 async def _send_batch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 
@@ -17,7 +17,9 @@ def load(bootstrap_servers: str, topic: str, records: Sequence[bytes], *, partit
     asyncio.run(_load(bootstrap_servers, topic, records, partitions))
 
 
-async def _load(bootstrap_servers: str, topic: str, records: Sequence[bytes], partitions: int) -> None:
+@asynccontextmanager
+async def batch_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer of whole batches, lz4-compressed and acknowledged by all."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         compression_type="lz4",
@@ -27,11 +29,16 @@ async def _load(bootstrap_servers: str, topic: str, records: Sequence[bytes], pa
     )
     await producer.start()
     try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _load(bootstrap_servers: str, topic: str, records: Sequence[bytes], partitions: int) -> None:
+    async with batch_producer(bootstrap_servers) as producer:
         await asyncio.gather(
             *(_fill(producer, topic, number, records[number::partitions]) for number in range(partitions))
         )
-    finally:
-        await producer.stop()
 
 
 async def _fill(producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[bytes]) -> None:
@@ -44,6 +51,6 @@ async def _fill(producer: AIOKafkaProducer, topic: str, partition: int, records:
             left = next(waiting, None)
         under_way.append(await producer.send_batch(batch, topic, partition=partition))
         if len(under_way) >= UNDER_WAY:
-            await asyncio.gather(*islice(under_way, UNDER_WAY))
-            del under_way[:UNDER_WAY]
+            await asyncio.gather(*under_way)
+            under_way.clear()
     await asyncio.gather(*under_way)
