@@ -6,14 +6,17 @@ The books balance at any time: emitted = delivered + dropped + held (in the queu
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import RLock
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 log: Final = logging.getLogger("tokentide")
+
+LONGEST_WAIT_S: Final = 0.05
+"""For the books, by those who want to read them."""
 
 
 class Drop(StrEnum):
@@ -82,6 +85,14 @@ class ProducerStats:
         return self.in_queue + self.in_flight + self.in_spool
 
 
+class _Note(NamedTuple):
+    """Something that went wrong, as it is handed in."""
+
+    kind: Drop | Literal["mended", "suspect", "trouble"]
+    events: int
+    text: str | None
+
+
 @dataclass(slots=True)
 class _Minute:
     """What has gone wrong since the last line."""
@@ -94,7 +105,10 @@ class _Minute:
 
 
 class Counts:
-    """The counters of one producer; safe to share between threads.
+    """The counters of one producer; safe to share between threads and with signal handlers.
+
+    Notes are handed in without a lock and entered in the books by one thread at a time; whoever finds the books
+    in use leaves the notes to the next, so that the sender never waits for an interrupted thread.
 
     Args:
         monotonic: seconds, for the minute between two lines.
@@ -102,61 +116,107 @@ class Counts:
     """
 
     def __init__(self, monotonic: Callable[[], float], *, every_s: float = 60.0) -> None:
-        self._lock = RLock()  # a signal handler may emit while its own thread counts
+        self._notes: deque[_Note] = deque()
+        self._books = RLock()  # re-entrant only so that a handler finds `_is_entering` instead of waiting
+        self._is_entering = False
         self._monotonic = monotonic
         self._every_s = every_s
         self._next_line = monotonic()
         self._minute = _Minute()
-        self.dropped: Counter[Drop] = Counter()
+        self._dropped: Counter[Drop] = Counter()
+        self._mended = 0
+        self._suspect = 0
         self.delivered = 0
         self.recovered = 0
         self.spooled = 0
-        self.mended = 0
-        self.suspect = 0
+
+    @property
+    def dropped(self) -> Counter[Drop]:
+        """Events given up so far, by reason."""
+        self._enter(wait=True)
+        return self._dropped.copy()
+
+    @property
+    def mended(self) -> int:
+        """Events sent with a field corrected."""
+        self._enter(wait=True)
+        return self._mended
+
+    @property
+    def suspect(self) -> int:
+        """Sampled events that the worker will refuse."""
+        self._enter(wait=True)
+        return self._suspect
 
     def drop(self, reason: Drop, events: int = 1, *, detail: str | None = None) -> None:
         """Count events that are given up; `detail` names the field and never holds a value."""
-        with self._lock:
-            self.dropped[reason] += events
-            self._minute.dropped[reason] += events
-            if detail:
-                self._minute.first.setdefault(reason, detail)
+        self._notes.append(_Note(reason, events, detail))
         self.report()
 
     def mend(self, detail: str) -> None:
         """Count an event that was sent with a field corrected."""
-        with self._lock:
-            self.mended += 1
-            self._minute.mended += 1
-            self._minute.first.setdefault("mended", detail)
+        self._notes.append(_Note("mended", 1, detail))
         self.report()
 
     def suspicion(self, detail: str) -> None:
         """Count a sampled event that the worker will refuse."""
-        with self._lock:
-            self.suspect += 1
-            self._minute.suspect += 1
-            self._minute.first.setdefault("suspect", detail)
+        self._notes.append(_Note("suspect", 1, detail))
         self.report()
 
     def trouble(self, text: str) -> None:
         """Have a state of affairs logged that costs no event yet, such as a full disk."""
-        with self._lock:
-            self._minute.troubles[text] = None
+        self._notes.append(_Note("trouble", 0, text))
         self.report()
 
     def report(self, *, last: bool = False) -> None:
         """Log what went wrong, if a minute has passed since the last line, or if this is the last."""
-        now = self._monotonic()
-        with self._lock:
-            if now < self._next_line and not last:
-                return
-            minute, self._minute = self._minute, _Minute()
-            lines = list(_lines(minute))
-            if lines:
-                self._next_line = now + self._every_s
+        lines = self._enter(wait=last, last=last)
         for line in lines:
             log.warning("%s", line)
+
+    def _enter(self, *, wait: bool, last: bool | None = None) -> list[str]:
+        """Enter the notes; with `last` given return the lines that are due."""
+        if not self._books.acquire(timeout=LONGEST_WAIT_S if wait else 0):
+            return []
+        try:
+            if self._is_entering:
+                return []
+            self._is_entering = True
+            try:
+                while self._notes:
+                    self._enter_one(self._notes.popleft())
+                return [] if last is None else self._due(last=last)
+            finally:
+                self._is_entering = False
+        finally:
+            self._books.release()
+
+    def _enter_one(self, note: _Note) -> None:
+        minute, text = self._minute, note.text
+        if note.kind == "trouble":
+            minute.troubles[text or ""] = None
+            return
+        if note.kind == "mended":
+            self._mended += 1
+            minute.mended += 1
+        elif note.kind == "suspect":
+            self._suspect += 1
+            minute.suspect += 1
+        else:
+            self._dropped[note.kind] += note.events
+            minute.dropped[note.kind] += note.events
+        if text:
+            minute.first.setdefault(note.kind, text)
+
+    def _due(self, *, last: bool) -> list[str]:
+        now = self._monotonic()
+        if now < self._next_line and not last:
+            return []
+        minute, self._minute = self._minute, _Minute()
+        lines = _lines(minute)
+        if lines:
+            self._next_line = now + self._every_s
+        return lines
 
 
 def _lines(minute: _Minute) -> list[str]:

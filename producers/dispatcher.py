@@ -330,7 +330,7 @@ class Dispatcher:
 
     def _ended(self, ticket: int, result: Result) -> None:
         self._ends.append((ticket, result))
-        self._buffer.wake.set()
+        self._buffer.wake.ring()
 
     def _to_spool(self, record: Packed, now: float) -> bool:
         if not self.spool.append(record, now):

@@ -54,7 +54,6 @@ class Engine:
         self.counts = Counts(monotonic)
         self._starting = threading.RLock()
         self._sender: Sender | None = None
-        self._dispatcher: Dispatcher | None = None
         self._buffer = EventBuffer(
             max_events=options.queue_max_events,
             max_bytes=options.queue_max_bytes,
@@ -100,7 +99,7 @@ class Engine:
 
     def stats(self) -> ProducerStats:
         """Return the counters as they are now."""
-        counts, dispatcher = self.counts, self._dispatcher
+        counts, dispatcher = self.counts, self._sender.dispatcher if self._sender else None
         spool = dispatcher.spool if dispatcher else None
         return ProducerStats(
             emitted=self._buffer.offered + counts.dropped[Drop.INVALID],
@@ -121,24 +120,29 @@ class Engine:
 
     def _start(self) -> None:
         with self._starting:
-            if self._sender is None:
-                self._dispatcher = Dispatcher(
-                    buffer=self._buffer,
-                    transport=self._transport,
-                    spool=self._new_spool(),
-                    counts=self.counts,
-                    options=self._options,
-                    monotonic=self._clock.monotonic,
-                )
-                self._sender = Sender(
-                    buffer=self._buffer,
-                    dispatcher=self._dispatcher,
-                    transport=self._transport,
-                    monotonic=self._clock.monotonic,
-                    on_end=lambda: lifecycle.closed(self),
-                )
-                lifecycle.started(self)
-            self._sender.start()
+            # A signal handler may come by here while its own thread makes one: the first that is kept counts.
+            # Between the question and the assignment there is nothing at which a handler could run.
+            made = self._sender or self._new_sender()
+            self._sender = sender = self._sender or made
+            lifecycle.started(self)
+            sender.start()
+
+    def _new_sender(self) -> Sender:
+        dispatcher = Dispatcher(
+            buffer=self._buffer,
+            transport=self._transport,
+            spool=self._new_spool(),
+            counts=self.counts,
+            options=self._options,
+            monotonic=self._clock.monotonic,
+        )
+        return Sender(
+            buffer=self._buffer,
+            dispatcher=dispatcher,
+            transport=self._transport,
+            monotonic=self._clock.monotonic,
+            on_end=lambda: lifecycle.closed(self),
+        )
 
     def _new_spool(self) -> Spool | None:
         if self._folder is None or not self._options.spool_max_bytes:

@@ -267,8 +267,11 @@ def load_client() -> None:
     On Python 3.11 and 3.12 it warns of its own use of a deprecated function. Where the application turns
     warnings into errors that must not keep the events from Kafka. The filters are the whole process's,
     so they are only touched in that case.
+
+    What Python itself loads with the first look-up of a host is loaded here too: see `fork_guard`.
     """
     with no_fork():
+        importlib.import_module("encodings.idna")
         try:
             importlib.import_module("kafka")
         except Warning:

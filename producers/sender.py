@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from tokentide.producers.bell import Bell
 from tokentide.producers.buffer import EventBuffer
 from tokentide.producers.counts import log
 from tokentide.producers.dispatcher import Dispatcher
@@ -18,12 +21,26 @@ from tokentide.producers.transport import Transport
 
 THREAD_NAME: Final = "tokentide-sender"
 PAUSE_AFTER_ERROR_S: Final = 1.0
+BEGIN_S: Final = 0.25
+"""How long a thread that was started may take to begin."""
 LAST_WORDS_S: Final = 1.0
 """On top of the time given for sending: writing the rest to the spool and disconnecting."""
 
 
+class _Flush:
+    """Somebody who waits until everything emitted before is delivered."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.over = Bell()
+
+
 class Sender:
-    """Runs a dispatcher in a thread of its own."""
+    """Runs a dispatcher in a thread of its own.
+
+    It takes no lock that a thread of the application may hold: a signal handler that waits here for the end
+    may have interrupted its own thread anywhere.
+    """
 
     def __init__(
         self,
@@ -36,15 +53,19 @@ class Sender:
     ) -> None:
         self._on_end = on_end
         self._buffer = buffer
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._transport = transport
         self._monotonic = monotonic
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._flush_asked = 0
-        self._flush_done = 0
+        self._claim = threading.Lock()
+        """Held for ever by the one who works the dispatcher: the thread, or where there is none `close`."""
+        self._claimed_by: int | None = None
+        self._flushes: deque[_Flush] = deque()
         self._deadline: float | None = None
+        self._ended = threading.Lock()
+        """Held until the end."""
+        self._ended.acquire()
         self._is_done = False
         self._all_delivered = False
 
@@ -55,84 +76,100 @@ class Sender:
 
     def start(self) -> None:
         """Start the thread, once; at the very end of the interpreter there is none to be had."""
-        with self._lock:
+        with self._starting:
             if self._thread is None and not self._is_done:
-                thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+                # Known before it starts: a signal handler that emits now is not to start another one.
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 try:
-                    thread.start()
+                    self._thread.start()
                 except (
                     RuntimeError
                 ):  # "can't start new thread at interpreter shutdown": close() does the work
-                    return
-                self._thread = thread
+                    self._thread = None
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until Kafka has acknowledged everything emitted before, the spool included."""
         if not self.is_started:
-            return self._dispatcher.is_idle
-        with self._lock:
-            self._flush_asked += 1
-            asked = self._flush_asked
-            self._buffer.wake.set()
-            self._changed.wait_for(lambda: self._flush_done >= asked or self._is_done, timeout_s)
-            return self._flush_done >= asked
+            return self.dispatcher.is_idle
+        flush = _Flush()
+        self._flushes.append(flush)
+        self._buffer.wake.ring()
+        if not self._is_done:  # else nobody would answer
+            flush.over.wait(timeout_s)
+        return flush.is_done or (self._is_done and self._all_delivered)
 
     def close(self, timeout_s: float) -> bool:
         """Take nothing more, send for so long, spool the rest; return whether Kafka has everything."""
-        with self._lock:
-            if self._deadline is None:
-                self._deadline = self._monotonic() + timeout_s
-            self._buffer.close()
-            thread = self._thread
-        if thread is None:
-            with self._lock:
-                if not self._is_done:
-                    self._drain()
-        elif thread is not threading.current_thread():
-            thread.join(timeout_s + LAST_WORDS_S)
+        if self._deadline is None:
+            self._deadline = self._monotonic() + timeout_s
+        self._buffer.close()
+        if not self._has_begun() and self._claimed():
+            self._drain()
+        elif self._claimed_by != threading.get_ident() and self._ended.acquire(
+            timeout=timeout_s + LAST_WORDS_S
+        ):
+            self._ended.release()
         return self._is_done and self._all_delivered
 
     def abandon(self) -> None:
         """In a forked child, where the thread does not exist: let go of what is the parent's."""
-        self._dispatcher.abandon()
+        self.dispatcher.abandon()
+
+    def _has_begun(self) -> bool:
+        """Whether the thread is at work; one that was just started is waited for a little.
+
+        Not longer: whoever interrupted its own thread while that was starting this one may be in its way.
+        """
+        deadline = time.monotonic() + BEGIN_S
+        while self._thread is not None and self._claimed_by is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return self._claimed_by is not None
+
+    def _claimed(self) -> bool:
+        if not self._claim.acquire(blocking=False):
+            return False
+        self._claimed_by = threading.get_ident()
+        return True
 
     def _run(self) -> None:
+        if not self._claimed():
+            return
         while not self._buffer.is_closed:
             self._buffer.wake.wait(self._step())
-            self._buffer.wake.clear()
         self._drain()
 
     def _step(self) -> float:
-        with self._lock:
-            asked = self._flush_asked
-            hurry = asked > self._flush_done
+        asked = len(self._flushes)
         try:
-            wait_s = self._dispatcher.step(hurry=hurry)
+            wait_s = self.dispatcher.step(hurry=asked > 0)
         except Exception:  # noqa: BLE001 - the outermost loop: an error of ours costs no application
             log.exception("the sender of events failed; it goes on")
             return PAUSE_AFTER_ERROR_S
-        if hurry and self._dispatcher.is_idle:
-            with self._lock:
-                self._flush_done = asked
-                self._changed.notify_all()
+        if asked and self.dispatcher.is_idle:
+            self._answer(asked, is_done=True)
         return wait_s
+
+    def _answer(self, flushes: int, *, is_done: bool) -> None:
+        for _ in range(flushes):
+            flush = self._flushes.popleft()
+            flush.is_done = is_done
+            flush.over.ring()
 
     def _drain(self) -> None:
         """The end: send while there is time and somebody to send to, then put the rest away."""
         try:
-            wait_s = self._dispatcher.step(hurry=True)
-            while not self._dispatcher.is_idle and not self._is_late() and not self._is_hopeless():
+            wait_s = self.dispatcher.step(hurry=True)
+            while not self.dispatcher.is_idle and not self._is_late() and not self._is_hopeless():
                 self._buffer.wake.wait(min(wait_s, self._time_left()))
-                self._buffer.wake.clear()
-                wait_s = self._dispatcher.step(hurry=True)
-            self._transport.close(min(self._time_left(), LAST_WORDS_S) if self._dispatcher.is_idle else 0.0)
-            self._all_delivered = self._dispatcher.finish()
+                wait_s = self.dispatcher.step(hurry=True)
+            self._transport.close(min(self._time_left(), LAST_WORDS_S) if self.dispatcher.is_idle else 0.0)
+            self._all_delivered = self.dispatcher.finish()
         except Exception:  # noqa: BLE001 - as above
             log.exception("the sender of events failed while closing")
         finally:
-            with self._lock:
-                self._is_done = True
-                self._changed.notify_all()
+            self._is_done = True
+            self._answer(len(self._flushes), is_done=self._all_delivered)
+            self._ended.release()
             self._on_end()
 
     def _time_left(self) -> float:
@@ -140,7 +177,7 @@ class Sender:
 
     def _is_hopeless(self) -> bool:
         """Nobody is there to send to; a first connection that may still come up is waited for."""
-        return self._dispatcher.is_away and self._dispatcher.problem is not None
+        return self.dispatcher.is_away and self.dispatcher.problem is not None
 
     def _is_late(self) -> bool:
         return self._time_left() == 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Lock
+from threading import RLock
 from typing import Final
 
 _COUNTER_BITS: Final = 74
@@ -30,17 +30,19 @@ class Uuid7:
 
     def reset(self) -> None:
         """Forget the counter, so that a forked process does not repeat its parent's ids."""
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may emit while its own thread takes an id
         self._ms = -1
         self._counter = 0
 
     def next(self, time_ns: int) -> str:
         """Return the next id as text, for the wall clock `time_ns` (nanoseconds since 1970)."""
         ms = time_ns // 1_000_000
+        start = int.from_bytes(os.urandom(10), "big") >> (80 - _START_BITS) if ms > self._ms else 0
         with self._lock:
-            if ms > self._ms:
+            # No calls in here: at the end of one a signal handler could run, and take an id in between.
+            if ms > self._ms and start:
                 self._ms = ms
-                self._counter = int.from_bytes(os.urandom(10), "big") >> (80 - _START_BITS)
+                self._counter = start
             else:  # the same millisecond, or a clock that stepped back
                 self._counter += 1
                 if self._counter >> _COUNTER_BITS:

@@ -72,7 +72,10 @@ def moment_reader(unit: TimeUnit, zone: str | None, base_us: int) -> ToMicroseco
         if isinstance(number, int):
             # Whole numbers stay whole: 19 digits of nanoseconds do not fit a float.
             return base_us + (number * int(factor) if factor >= 1 else number // 1000)
-        return base_us + round(number * factor)
+        try:
+            return base_us + round(number * factor)
+        except OverflowError:
+            raise BadValueError("is no moment: it is beyond all numbers of that unit") from None
 
     return from_number
 

@@ -159,6 +159,21 @@ def test_a_signal_handler_may_emit_and_close(target, script, arrived):
     assert received == [*range(len(received) - 1), 1_000_000]
 
 
+def test_connecting_loads_no_module_at_which_a_forked_child_could_hang(target, script):
+    """A module that is being loaded while a process forks is locked in the child for ever."""
+    code = """
+    from tokentide.producers.kafka_transport import load_client
+    load_client()
+    before = set(sys.modules)
+    emit(0, 1)
+    assert producer.flush(30)
+    print(sorted(set(sys.modules) - before), flush=True)
+    """
+    program = script(BEGINNING + code, *target[1])
+    assert program.line() == "[]"
+    program.end()
+
+
 def test_forked_children_and_their_parent_send_each_their_own_and_once(target, script, arrived):
     broker, arguments = target
     code = """
@@ -176,9 +191,9 @@ def test_forked_children_and_their_parent_send_each_their_own_and_once(target, s
         assert os.waitpid(pid, 0)[1] == 0
     emit(200, 300)
     """
-    script(BEGINNING + code, *arguments).end()
+    told = script(BEGINNING + code, *arguments).end()
     expected = [*range(300), *(n for child in (1, 2, 3) for n in range(child * 1000, child * 1000 + 100))]
-    assert arrived(broker, arguments[1]) == expected
+    assert arrived(broker, arguments[1]) == expected, told
 
 
 def test_a_child_forked_while_the_parent_emits_in_other_threads_is_not_stuck(target, script, arrived):

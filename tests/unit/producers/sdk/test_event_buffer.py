@@ -55,9 +55,9 @@ def test_the_sender_is_woken_by_the_first_event_and_by_a_record_s_worth(clock):
     buffer = new(clock, wake_events=3)
     woken = []
     for event in (b"1", b"2", b"3", b"4"):
-        buffer.wake.clear()
+        buffer.wake.wait(0)
         buffer.put(event)
-        woken.append(buffer.wake.is_set())
+        woken.append(buffer.wake.is_ringing)
     assert woken == [True, False, True, False]
 
 
@@ -65,9 +65,9 @@ def test_the_sender_is_woken_when_the_bytes_of_a_record_have_come_together(clock
     buffer = new(clock, wake_bytes=100)
     woken = []
     for size in (40, 40, 40, 40):
-        buffer.wake.clear()
+        buffer.wake.wait(0)
         buffer.put(b"x" * size)
-        woken.append(buffer.wake.is_set())
+        woken.append(buffer.wake.is_ringing)
     assert woken == [True, False, True, False]
 
 

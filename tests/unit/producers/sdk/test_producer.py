@@ -348,7 +348,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
     producer.emit({"input_tokens": 1})
     assert producer.flush(10)
     monkeypatch.setattr("tokentide.producers.sender.PAUSE_AFTER_ERROR_S", 0.0)
-    real, calls = producer._engine._dispatcher.step, []
+    real, calls = producer._engine._sender.dispatcher.step, []
 
     def fail_once(**options: object) -> float:
         calls.append(1)
@@ -356,7 +356,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
             raise ZeroDivisionError
         return real(**options)
 
-    monkeypatch.setattr(producer._engine._dispatcher, "step", fail_once)
+    monkeypatch.setattr(producer._engine._sender.dispatcher, "step", fail_once)
     producer.emit({"input_tokens": 2})
     assert producer.flush(10)
     assert len(broker.events) == 2
