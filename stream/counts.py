@@ -15,7 +15,7 @@ from tokentide.schemas.rejects import RejectReason
 from tokentide.sinks.clickhouse import FailedTry
 from tokentide.sinks.codes import CODES
 from tokentide.sinks.errors import RetriableSinkError
-from tokentide.stream.reject_alarm import SPAN_S, RejectAlarm, Saying
+from tokentide.stream.reject_alarm import SPAN_S, AlarmKind, RejectAlarm, Saying
 from tokentide.stream.taken import Taken
 from tokentide.stream.transport.fetched import Place
 
@@ -83,16 +83,22 @@ class IngestCounts:
         """Seconds since the last commit, or since the start."""
         return self._clock() - self._committed_at_s
 
-    def say_alarms(self, assigned: Collection[Place]) -> None:
-        """Log what is due of the alarm; call it about once a second.
+    def say_alarms(self, assigned: Collection[Place]) -> Sequence[Saying]:
+        """Log what is due of the alarm, and return it; call it about once a second.
 
         Args:
             assigned: the partitions of this worker; none while the group assigns anew.
         """
         if assigned:
             self.alarm.keep_only(assigned)
-        for saying in self.alarm.due(self._clock()):
+        due = self.alarm.due(self._clock())
+        for saying in due:
             _say(saying)
+        return due
+
+    def go_on_with(self, kinds: Collection[AlarmKind]) -> None:
+        """Alarms that were raised about the partitions that are assigned now; see `RejectAlarm.go_on_with`."""
+        self.alarm.go_on_with(kinds, self._clock())
 
 
 class FailedTries:

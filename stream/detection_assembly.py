@@ -6,25 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-import structlog
 from faust.types import TP
-from kafka import KafkaConsumer
 
 from tokentide.config import Settings
-from tokentide.config.kafka import client_arguments
-from tokentide.sinks.clickhouse import ClickHouseSink
-from tokentide.sinks.connection import open_client
-from tokentide.sinks.errors import RetriableSinkError
-from tokentide.stream.assembly import new_producer
+from tokentide.stream.anomaly_outlets import AnomalyOutlets
 from tokentide.stream.counts import FailedTries
 from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside
-from tokentide.stream.detection_table import AnomalyTable
-from tokentide.stream.detection_topic import AnomalyTopic
-from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
-
-log = structlog.get_logger("tokentide.detection")
 
 
 class DetectStage:
@@ -40,19 +29,8 @@ class DetectStage:
     ) -> None:
         """Wire the stage; connects when something is to be read or said."""
         self._consumer = consumer
-        self._tries = tries
-        self._store = ClickHouseStore(
-            ClickHouseSink.from_settings(
-                settings.clickhouse, should_stop=should_stop, on_failed_try=tries.failed
-            ),
-            lambda: open_client(settings.clickhouse),
-            self._outage,
-        )
-        self._table = AnomalyTable(self._store, lambda: open_client(settings.clickhouse))
-        self._topic = AnomalyTopic(
-            settings.topics.anomalies, lambda: new_producer(settings), lambda: _new_reader(settings)
-        )
-        outside = Outside(self._topic, self._table, self._log_end, self._hold, commit)
+        self._outlets = AnomalyOutlets(settings, should_stop, tries)
+        outside = Outside(self._outlets.topic, self._outlets.table, self._log_end, self._hold, commit)
         self.detection = Detection(outside, groups=2 * settings.windows.series_cap)
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
@@ -72,13 +50,7 @@ class DetectStage:
             if say_rest:
                 await asyncio.wait_for(self.detection.finish(), patience_s)
         finally:
-            await self._topic.close()
-            self._table.close()
-            self._store.close()
-
-    def _outage(self, error: RetriableSinkError) -> None:
-        self._tries.given_up(error)
-        log.warning("clickhouse does not take incidents; they are held and tried again", error=str(error))
+            await self._outlets.close()
 
     def _log_end(self, place: Place) -> int | None:
         return self._consumer().log_end(TP(*place))
@@ -91,12 +63,3 @@ class DetectStage:
 
 def _place(tp: TP) -> Place:
     return tp.topic, tp.partition
-
-
-def _new_reader(settings: Settings) -> KafkaConsumer:
-    return KafkaConsumer(
-        **client_arguments(settings.kafka),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )

@@ -9,7 +9,7 @@ Times are of processing, not of events: a refused event often has none.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -93,6 +93,7 @@ class RejectAlarm(Generic[_Place]):
         self._is_share_on = False
         self._told: dict[AlarmKind, _Told] = {kind: _Told() for kind in KINDS}
         self._was_on: set[AlarmKind] = set()
+        self._held_until_s: dict[AlarmKind, float] = {}
         self.begun: Counter[AlarmKind] = Counter()
         """How often each kind has begun."""
 
@@ -110,6 +111,18 @@ class RejectAlarm(Generic[_Place]):
         kept = set(places)
         self._runs = {place: run for place, run in self._runs.items() if place in kept}
 
+    def go_on_with(self, kinds: Collection[AlarmKind], now_s: float) -> None:
+        """Partitions were assigned, and of these kinds there was an alarm about the same ones.
+
+        Such an alarm is not over before there are events that say so. Any other that lasts is said anew.
+        """
+        for kind, told in self._told.items():
+            if kind not in kinds:
+                told.is_on, told.at_s = False, None
+            elif not told.is_on:
+                told.is_on, told.at_s = True, now_s
+                self._held_until_s[kind] = now_s + SPAN_S
+
     def is_on(self, kind: AlarmKind) -> bool:
         """Whether there is an alarm, as of the last call of `observe` or `due`."""
         return self._is_share_on if kind == "share" else self._has_run()
@@ -124,11 +137,22 @@ class RejectAlarm(Generic[_Place]):
             if is_on and (told.at_s is None or now_s - told.at_s >= pause_s):
                 told.is_on, told.at_s = True, now_s
                 due.append(self._saying(kind, is_over=False))
-            elif told.is_on and not self.is_on(kind):
+            elif told.is_on and not self.is_on(kind) and not self._is_held(kind, now_s):
                 told.is_on = False
                 due.append(self._saying(kind, is_over=True))
         self._was_on.clear()
         return due
+
+    def _is_held(self, kind: AlarmKind, now_s: float) -> bool:
+        """Whether too little has come since `go_on_with` to say that it is over."""
+        until_s = self._held_until_s.get(kind)
+        if until_s is None:
+            return False
+        events = sum(slice_.accepted + slice_.refused.total() for slice_ in self._slices)
+        if now_s < until_s and events < FEWEST_EVENTS:
+            return True
+        del self._held_until_s[kind]
+        return False
 
     def _slice(self, now_s: float) -> _Slice:
         number = int(now_s // _SLICE_S)

@@ -21,6 +21,7 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
 from tokentide.sinks.errors import RetriableSinkError, SinkStoppedError
 from tokentide.sinks.retry import RetryPolicy
+from tokentide.stream.anomaly_outlets import AnomalyOutlets
 from tokentide.stream.app import new_app
 from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
@@ -34,6 +35,8 @@ from tokentide.stream.metrics_http import MetricsServer
 from tokentide.stream.metrics_text import exposition
 from tokentide.stream.partition import PartitionFold
 from tokentide.stream.reject_alarm import RejectAlarm
+from tokentide.stream.reject_incidents import RejectIncidents
+from tokentide.stream.reject_stage import RejectStage
 from tokentide.stream.resume import Start, plan_start, segments_to_ask
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
@@ -119,10 +122,19 @@ class Worker:
                 RejectAlarm(share=settings.dead_letters.alarm_share, run=settings.dead_letters.alarm_run)
             ),
         )
+        self._rejects, self._reject_outlets = self._new_reject_stage()
         self._detect: DetectStage | None = None
         if "detect" in settings.worker.stages:
             self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set, self._tries)
         self._app = new_app(settings, self)
+
+    def _new_reject_stage(self) -> tuple[RejectStage, AnomalyOutlets]:
+        settings = self._settings
+        letters = settings.dead_letters
+        outlets = AnomalyOutlets(settings, self._stop.is_set, self._tries)
+        incidents = RejectIncidents(settings.topics.events, share=letters.alarm_share, run=letters.alarm_run)
+        stage = RejectStage(outlets.topic, outlets.table, incidents, self._ingest.counts.go_on_with)
+        return stage, outlets
 
     async def run(self) -> int:
         """Start, run until told to stop or something fails, make a last checkpoint, and return the exit code."""
@@ -147,6 +159,7 @@ class Worker:
     def _begin_works(self) -> list[asyncio.Task[None]]:
         """What runs beside the app; to be cancelled not before it has run, or Python warns that it never has."""
         works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
+        works += self._rejects.loops()
         if self._detect is not None:
             works += self._detect.detection.loops()
         tasks = [asyncio.create_task(self._supervised(work)) for work in works]
@@ -158,6 +171,11 @@ class Worker:
     async def _end(self) -> None:
         # After a failure nothing more is worth waiting for: what was not committed is read again.
         patience_s = 10.0 if self._failure is None else 2.0
+        with contextlib.suppress(Exception):
+            if self._failure is None:
+                await asyncio.wait_for(self._rejects.finish(), patience_s)
+        with contextlib.suppress(Exception):
+            await self._reject_outlets.close()
         if self._detect is not None:
             with contextlib.suppress(Exception):
                 await self._detect.close(patience_s=patience_s, say_rest=self._failure is None)
@@ -205,7 +223,7 @@ class Worker:
         while not self._app.crashed:
             await asyncio.sleep(0.5)
             ingesting = self._ingest.positions()
-            self._ingest.counts.say_alarms(ingesting)
+            self._rejects.tell(self._ingest.counts.say_alarms(ingesting))
             detecting = {} if self._detect is None else self._detect.detection.positions()
             positions = {**ingesting, **detecting}
             ends = {place: self._consumer().log_end(TP(*place)) or 0 for place in positions}
@@ -233,6 +251,7 @@ class Worker:
     async def revoked(self) -> None:
         """Partitions are being taken away."""
         self._ingest.forget()
+        await self._rejects.forget()
         if self._detect is not None:
             await self._detect.detection.forget()
 
@@ -278,6 +297,7 @@ class Worker:
             if tp.topic == events
         }
         self._ingest.begin(starts, generation)
+        self._rejects.begin([partition for _, partition in starts], generation)
         begins = {TP(*place): start.read_from for place, start in starts.items()}
         if self._detect is not None:
             windows = {tp: found for tp, found in bounds.items() if tp.topic != events}

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from tests.integration.conftest import NewPipeline
+from tests.support.pipeline import until
 
 NOW_MS = int(time.time() * 1000)
 
@@ -131,3 +132,42 @@ def test_only_hashes_of_refused_records_are_kept_where_the_policy_says_so(new_pi
     (letter,) = running.letters()
     assert (letter["value_base64"], letter["key_base64"], letter["value_bytes"]) == (None, None, 6)
     assert letter["value_sha256"] == hashlib.sha256(b"secret").hexdigest()
+
+
+def test_too_many_are_an_incident_that_outlives_its_worker(new_pipeline: NewPipeline) -> None:
+    running = new_pipeline(TOKENTIDE_DEAD_LETTERS_ALARM_RUN="10", TOKENTIDE_WORKER_STAGES="ingest,detect")
+    running.start_workers(1)
+
+    def send(values: list[bytes | None]) -> None:
+        running.broker.produce(f"{running.prefix}events", values, partition=0, key=b"k")
+
+    def states() -> dict[str, dict[str, Any]]:
+        rows = running.query("SELECT rule, anomaly_id, state, revision, summary, series FROM anomalies")
+        return {row["rule"]: row for row in rows}
+
+    send([*(line(f"good-{n}") for n in range(20)), *(line(f"bad-{n}", status="perhaps") for n in range(30))])
+    until(lambda: states().keys() == {"rejected_share", "rejected_run"}, what="incidents")
+    opened = states()
+    assert {row["state"] for row in opened.values()} == {"open"}
+    assert "60.0% of 50 events" in opened["rejected_share"]["summary"]
+    assert "30 invalid_value" in opened["rejected_share"]["summary"]
+    assert opened["rejected_run"]["summary"].startswith("30 events in a row")
+    assert opened["rejected_share"]["series"]["topic"] == f"{running.prefix}events"
+
+    running.kill_worker()
+    running.start_workers(1)
+    send([line(f"more-{n}") for n in range(3_000)])
+    until(lambda: {row["state"] for row in states().values()} == {"resolved"}, what="their ends")
+    ended = states()
+    assert {rule: row["anomaly_id"] for rule, row in ended.items()} == {
+        rule: row["anomaly_id"] for rule, row in opened.items()
+    }
+    messages = [
+        json.loads(record.value)
+        for record in running.broker.read_topic(f"{running.prefix}anomalies")
+        if record.value
+    ]
+    for rule, row in ended.items():
+        told = [(message["state"], message["revision"]) for message in messages if message["rule"] == rule]
+        assert told == [("open", 1), ("resolved", 2)]
+        assert row["revision"] == 2
