@@ -122,7 +122,7 @@ def test_of_several_messages_of_one_incident_the_last_counts_in_whatever_order_t
 def test_incidents_of_other_rules_and_topics_are_none_of_ours() -> None:
     opened = told(incidents(), SHARE)
     others = [
-        opened.model_copy(update={"anomaly_id": "a", "rule": "error_rate", "series": {"service": "s"}}),
+        opened.model_copy(update={"anomaly_id": "a", "rule": "error_rate"}),
         opened.model_copy(update={"anomaly_id": "b", "series": {"topic": "other", "partitions": "0-2"}}),
         opened.model_copy(update={"anomaly_id": "c", "series": {"topic": "llm.events", "partitions": "x"}}),
         opened.model_copy(update={"anomaly_id": "d", "series": {"topic": "llm.events"}}),
