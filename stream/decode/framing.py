@@ -30,6 +30,8 @@ _WHITE: Final = b" \t\r\n"
 _AFTER_CLOSE: Final = np.zeros(256, dtype=np.bool_)
 _AFTER_CLOSE[[_NEWLINE, _COMMA, _CLOSE_LIST, _CLOSE]] = True
 
+_PART_BYTES: Final = 131_072
+
 DEEP_BYTES: Final = 16_384
 """Only longer lines can be nested deeply enough to matter to a recursive parser."""
 DEEP_BRACKETS: Final = 1_000
@@ -95,12 +97,23 @@ def _frame_all(values: Sequence[bytes]) -> tuple[Framed, list[int]]:
     wrong |= lengths > MAX_RECORD_BYTES
     if wrong.any():
         return _NO_LINES, np.flatnonzero(wrong).tolist()
-    if np.count_nonzero(data == _NEWLINE) > len(values) - 1 or bool((data[begins] == _OPEN_LIST).any()):
-        return _unpack(data, begins, ends)
+    newlines, closes = _marks(data)
+    if newlines > len(values) - 1 or bool((data[begins] == _OPEN_LIST).any()):
+        return _unpack(data, begins, ends, closes)
     record = np.arange(len(values), dtype=np.int32)
     framed = Framed(memoryview(joined), record, np.zeros(len(values), np.int32), begins, ())
-    odd = _odd_lines(data, ends) | _deep_lines(data, begins, ends)
+    odd = _odd_lines(data, closes, ends) | _deep_lines(data, begins, ends)
     return framed, np.flatnonzero(odd).tolist()
+
+
+def _marks(data: Bytes8) -> tuple[int, Int64s]:
+    """How many newlines there are, and where each `}` is; in parts that stay in the processor's cache."""
+    newlines, closes = 0, []
+    for begin in range(0, len(data), _PART_BYTES):
+        part = data[begin : begin + _PART_BYTES]
+        newlines += int(np.count_nonzero(part == _NEWLINE))
+        closes.append(np.flatnonzero(part == _CLOSE) + begin)
+    return newlines, np.concatenate(closes) if closes else np.empty(0, np.int64)
 
 
 def _badly_enclosed(data: Bytes8, begins: Int64s, ends: Int64s) -> Bools:
@@ -124,9 +137,8 @@ def _deep_lines(data: Bytes8, line_starts: Int64s, line_ends: Int64s) -> Bools:
     return deep
 
 
-def _odd_lines(data: Bytes8, line_ends: Int64s) -> Bools:
-    """Lines in which a `}` is followed by what cannot follow it inside, or at the end of, one object."""
-    closes = np.flatnonzero(data == _CLOSE)
+def _odd_lines(data: Bytes8, closes: Int64s, line_ends: Int64s) -> Bools:
+    """Lines in which a `}` (at `closes`) is followed by what cannot follow it inside, or at the end of, one object."""
     inside = closes[closes < len(data) - 1]
     odd = inside[~_AFTER_CLOSE[data[inside + 1]]]
     lines = np.zeros(len(line_ends), dtype=np.bool_)
@@ -134,7 +146,7 @@ def _odd_lines(data: Bytes8, line_ends: Int64s) -> Bools:
     return lines
 
 
-def _unpack(data: Bytes8, begins: Int64s, ends: Int64s) -> tuple[Framed, list[int]]:
+def _unpack(data: Bytes8, begins: Int64s, ends: Int64s, closes: Int64s) -> tuple[Framed, list[int]]:
     """Split the values at their newlines; blank out array brackets and the commas at line ends."""
     newlines = np.flatnonzero(data == _NEWLINE)
     line_ends = np.concatenate((newlines, [len(data)]))
@@ -148,7 +160,7 @@ def _unpack(data: Bytes8, begins: Int64s, ends: Int64s) -> tuple[Framed, list[in
     has_separator = data[separator] == np.where(is_last, _CLOSE_LIST, _COMMA)
     bounds = np.clip(first, 0, len(data) - 1), np.clip(last, 0, len(data) - 1)
     odd = (data[bounds[0]] != _OPEN) | (data[bounds[1]] != _CLOSE) | (last < first)
-    odd |= (in_array & ~has_separator) | _odd_lines(data, line_ends)
+    odd |= (in_array & ~has_separator) | _odd_lines(data, closes, line_ends)
     odd |= _deep_lines(data, line_starts, line_ends)
     counts = np.bincount(owner, minlength=len(begins))
     wrong = counts > MAX_ITEMS_PER_RECORD
