@@ -28,6 +28,8 @@ class Interruption:
 
     def run(self, action: Callable[[], None]) -> None:
         """Do it, in the calling thread."""
+        # Python 3.12 only traces instructions where some frame asked for that before tracing began.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._trace)
         try:
             action()
