@@ -44,17 +44,28 @@ def encode(table: pa.Table, name: str) -> Encoded:
 
 def group(keys: Iterable[Int64s]) -> Groups:
     """Group rows whose keys are equal in every one of the columns of `keys`, of which there is at least one."""
-    combined: Int64s | None = None
+    combined, size = np.empty(0, np.int64), 0
     for key in keys:
-        ranked = _ranked(key)
-        if combined is None:
-            combined = ranked.of_row
+        if not size:
+            combined, size = _bounded(key)
             continue
-        size = int(ranked.of_row.max(initial=0)) + 1
-        assert int(combined.max(initial=0)) + 1 < _MOST_COMBINATIONS // size
-        combined = _ranked(combined * size + ranked.of_row).of_row
-    assert combined is not None
+        digits, base = _bounded(key)
+        if size > _MOST_COMBINATIONS // base:  # numbered anew, there are no more of them than rows
+            combined, size = _bounded(_ranked(combined).of_row)
+            if size > _MOST_COMBINATIONS // base:
+                digits, base = _bounded(_ranked(digits).of_row)
+        combined, size = combined * base + digits, size * base
+    assert size
     return _ranked(combined)
+
+
+def _bounded(key: Int64s) -> tuple[Int64s, int]:
+    """A key of numbers from 0, and the first number that is above all of them."""
+    if not len(key):
+        return key, 1
+    if key.min() < 0 or key.max() >= _MOST_COMBINATIONS:
+        key = _ranked(key).of_row
+    return key, int(key.max()) + 1
 
 
 def combinations(table: pa.Table, names: Sequence[str]) -> tuple[Groups, list[tuple[str, ...]]]:
@@ -70,6 +81,6 @@ def combinations(table: pa.Table, names: Sequence[str]) -> tuple[Groups, list[tu
 def _ranked(key: Int64s) -> Groups:
     encoded = pc.dictionary_encode(pa.array(key))  # codes in the order of first appearance
     of_row = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    first_row = np.full(len(encoded.dictionary), len(key), np.int64)
-    np.minimum.at(first_row, of_row, np.arange(len(key)))
+    first_row = np.empty(len(encoded.dictionary), np.int64)
+    first_row[of_row[::-1]] = np.arange(len(key) - 1, -1, -1)  # of several the last one written stays: the first row
     return Groups(of_row, first_row)
