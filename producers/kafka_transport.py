@@ -6,8 +6,9 @@ What of kafka-python it works around (3.0.12, read and tried):
 - `send` blocks while the topic's partitions are unknown; they are asked for in that thread as well.
 - There is no bound on its memory; the dispatcher bounds what it hands over.
 - It registers an exit handler that would close it before the last events are sent; ours does that.
-- Its default partitioner spreads single records at random, which makes batches of one; the sticky one
-  fills a batch first.
+- Its partitioners know nothing of a record's content. Here a record's partition follows from its bytes: one that
+  is sent again, from the spool or by another process, meets its first copy, and workers tell repetitions
+  within a partition.
 - When its constructor fails it leaves sockets open.
 - `close` gives up when its flush times out, and leaves its thread running.
 - An idempotent client is dead after any error that is not worth a retry (a record that is too large,
@@ -23,6 +24,7 @@ import importlib
 import importlib.util
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -54,7 +56,7 @@ ClientArguments = Mapping[str, object]
 class KafkaClient(Protocol):
     """What is used of `kafka.KafkaProducer`."""
 
-    def send(self, topic: str, value: object) -> Any:
+    def send(self, topic: str, value: object, *, partition: int) -> Any:
         """Return a future with `add_callback` and `add_errback`."""
         ...
 
@@ -132,7 +134,9 @@ class KafkaTransport:
             done(Result(Outcome.UNAVAILABLE, self._problem or "not connected"))
             return
         try:
-            future = client.send(self._topic, value=Payload(value))
+            partitions = sorted(client.partitions_for(self._topic))
+            partition = partitions[zlib.crc32(value) % len(partitions)]
+            future = client.send(self._topic, Payload(value), partition=partition)
         except Exception as error:  # noqa: BLE001 - the client raises more kinds than it documents
             done(self._ended(client, error))
             return
@@ -222,7 +226,6 @@ class KafkaTransport:
         load_client()
         from kafka import KafkaProducer  # noqa: PLC0415 - see load_client
         from kafka.net.compat import KafkaNetClient  # noqa: PLC0415
-        from kafka.partitioner import StickyPartitioner  # noqa: PLC0415
 
         arguments = dict(self._arguments())
         if not self._logs:
@@ -243,7 +246,6 @@ class KafkaTransport:
             acks="all",
             enable_idempotence=True,
             compression_type=_codec(self._compression),
-            partitioner=StickyPartitioner(),
             linger_ms=LINGER_MS,
             batch_size=BATCH_BYTES,
             max_request_size=4 * 1_048_576,  # the broker is to judge the size, after compression

@@ -37,7 +37,8 @@ EXAMPLES = (
 CELL_WIDTH = 60
 WHAT_TO_DO: Final = """Windows, and all that is computed from them (rates, costs, incidents), are too high by `in_duplicates` in these minutes;
 for exact figures of them ask the view `events`. There is no command that repairs windows yet. The cause is a sender that
-repeats events later, or to another partition; the SDK's producer does not. See docs/delivery.md, "Limits"."""
+repeats events later, or to another partition; the SDK's producer does so only with what waited on disk through a long outage
+although Kafka had taken it. See docs/delivery.md, "Limits"."""
 CHANGED: Final = """They explain every call that differs, and not every sum: so it is where an event was sent again with other values. The
 event that is kept has its values in `events`, the windows have those of both. To be sure, read the records at the two
 places named below from Kafka: if an event is the same in both, it is a defect, and worth a report."""

@@ -43,6 +43,8 @@ class FakeFuture:
 class FakeClient:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Payload, FakeFuture]] = []
+        self.partitions = {0}
+        self.sent_to: list[int] = []
         self.closed_after: list[float | None] = []
         self.partitions_error: Exception | None = None
         self.send_error: Exception | None = None
@@ -51,13 +53,14 @@ class FakeClient:
         assert topic == "llm.events"
         if self.partitions_error:
             raise self.partitions_error
-        return {0}
+        return self.partitions
 
-    def send(self, topic: str, value: Payload) -> FakeFuture:
+    def send(self, topic: str, value: Payload, *, partition: int) -> FakeFuture:
         if self.send_error:
             raise self.send_error
         future = FakeFuture()
         self.sent.append((topic, value, future))
+        self.sent_to.append(partition)
         return future
 
     def close(self, timeout: float | None = None) -> None:
@@ -104,6 +107,18 @@ def test_a_record_is_sent_without_key_and_its_end_is_reported(transport, client)
     second.on_error(errors.KafkaTimeoutError())
     assert results[0] is ACKED
     assert results[1].outcome is Outcome.UNAVAILABLE
+
+
+def test_a_record_that_is_sent_again_goes_where_its_first_copy_went(transport, client):
+    client.partitions = {0, 1, 2, 5}
+    assert connected(transport)
+    values = [b'[{"event_id":"%d"}]' % number for number in range(100)]
+    for value in values:
+        transport.send(value, lambda _: None)
+    for value in reversed(values):
+        transport.send(value, lambda _: None)
+    assert client.sent_to[:100] == client.sent_to[:99:-1]
+    assert set(client.sent_to) == client.partitions
 
 
 def test_before_it_is_connected_a_record_ends_at_once(transport):
