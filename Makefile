@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml uv.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed (PYTHON=… names another)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V); PYTHON=… names another"; exit 1; }
 	@echo "installing into $(VENV) (about 250 MB the first time: the ClickHouse engine is in it)"
-	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv; }
+	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.8; }
 	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
 	@touch $@
 

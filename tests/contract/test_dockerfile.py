@@ -267,3 +267,21 @@ class TestWheel:
         )
         loaded = run("-c", program, path=path, folder=tmp_path)
         assert loaded.stdout == f"{installed}/tokentide/stream/worker.py 2\n", loaded.stderr
+
+
+def test_the_image_and_make_install_with_the_same_uv() -> None:
+    found = {
+        name: re.findall(r"\buv==([0-9.]+)", (Path(__file__).parents[2] / name).read_text())
+        for name in ("Dockerfile", "Makefile")
+    }
+    assert found["Dockerfile"] == found["Makefile"] != []
+
+
+def test_a_clone_beside_an_application_does_not_hide_the_package(tmp_path: Path) -> None:
+    """An application's folder is searched first, and a clone in it is a folder of the package's name."""
+    (tmp_path / "tokentide").mkdir()
+    (tmp_path / "app.py").write_text("from tokentide import Producer\nprint(Producer.__name__)\n")
+    found = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == "Producer\n", found.stderr
