@@ -210,7 +210,11 @@ class Ingest:
             await self._outside.windows.send_partials(pa.concat_tables(partials))
 
     async def checkpoint(self) -> None:
-        """Make everything taken so far durable and commit it."""
+        """Make everything taken so far durable and commit it.
+
+        Raises whatever a write or the commit raises. Nothing is assigned any more then, until `begin`: what was taken has
+        to be read again.
+        """
         async with self._checkpointing:
             self._checkpoint_began_s = asyncio.get_running_loop().time()
             await self._checkpoint()
@@ -222,7 +226,13 @@ class Ingest:
             if checkpoint is not None:
                 taken[place] = (assigned, checkpoint)
         if taken:
-            await self._store(taken)
+            try:
+                await self._store(taken)
+            except BaseException:
+                # The partitions have given away rows that may not be stored: a later checkpoint, as a worker makes
+                # when it is told to stop, would commit past them.
+                self.forget()
+                raise
         self._is_outage = False
         self._room.set()
         # Only now: what was let go is read again from the commit that has just been made.

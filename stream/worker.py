@@ -212,8 +212,8 @@ class Worker:
     async def _supervised(self, work: Any) -> None:
         try:
             await work
-        except asyncio.CancelledError:
-            raise
+        except SinkStoppedError:
+            pass  # only once the worker is told to stop: what was not stored is read again after the next start
         except Exception as error:  # noqa: BLE001 - handed to the outermost loop
             self.fail(error)
 

@@ -1,16 +1,22 @@
-"""The ingest stage without Kafka and ClickHouse: who may take what, when it waits, what happens in an outage."""
+"""The ingest stage without Kafka and ClickHouse: who may take what, in which order it is made durable, when it waits, what
+happens in an outage.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from tests.unit.stream.test_partition import RULES, batch, enriched, line
+from tests.support.virtual_time import run_virtually
+from tests.unit.stream.test_partition import RULES, SEGMENT, batch, enriched, line
 from tokentide.schemas.rejects import DeadLetter
+from tokentide.stream import partition as partition_module
+from tokentide.stream import resume as resume_module
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.ingest import Ingest, Outside, Pace
@@ -25,11 +31,35 @@ HELD_BYTES = 400
 """Three of these small events are less, six are more."""
 
 
-class World:
-    """Stores and a group that do what they are told; `store_open` holds inserts back while it is cleared."""
+IN_ORDER = ["letters", "llm_events", "llm_windows", "llm_ledger", "commit"]
+"""The steps of a checkpoint. Beside the first four, partials go to the windows topic."""
+STEPS = [*IN_ORDER, "windows topic"]
 
-    def __init__(self, *, held_bytes: int = 1 << 30, rows: int = 1 << 30) -> None:
+
+class StepFailedError(Exception):
+    """What the outside answers at the step that is told to fail."""
+
+
+class World:
+    """Stores and a group that do what they are told; `store_open` holds inserts back while it is cleared.
+
+    Every call of the outside takes a while and is written down in `calls`, in one sequence: when it begins, and when it
+    has been answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        held_bytes: int = 1 << 30,
+        rows: int = 1 << 30,
+        seconds: float = 0.01,
+        max_seconds: float = 0.02,
+    ) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.failing_step = ""
         self.rows = 0
+        self.stored: list[tuple[str, pa.Table]] = []
+        self.letters: list[DeadLetter] = []
         self.published: list[pa.Table] = []
         self.commits: list[Mapping[Place, int]] = []
         self.rewound: list[Sequence[Place]] = []
@@ -38,7 +68,7 @@ class World:
         self.store_open.set()
         self.inserting = asyncio.Event()
         self.said = asyncio.Event()
-        pace = Pace(seconds=0.01, max_seconds=0.02, rows=rows, held_bytes=held_bytes)
+        pace = Pace(seconds=seconds, max_seconds=max_seconds, rows=rows, held_bytes=held_bytes)
         counts = IngestCounts(RejectAlarm(share=0.01, run=1000))
         outside = Outside(self, self, self, self.commit, self.rewind)
         self.ingest = Ingest(outside, self.new_partition, pace, counts)
@@ -47,22 +77,37 @@ class World:
         topic, partition = place
         return PartitionFold(Source(f"{topic}:id", topic, partition), start, RULES, Decoder(), enriched)
 
+    @contextlib.asynccontextmanager
+    async def call(self, step: str) -> AsyncIterator[None]:
+        self.calls.append((step, "begins"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if step == self.failing_step:
+            raise StepFailedError(step)
+        yield
+        self.calls.append((step, "is done"))
+
     async def insert(self, table: str, rows: pa.Table) -> None:
         self.inserting.set()
-        await self.store_open.wait()
-        if table == "llm_events":
-            self.rows += rows.num_rows
+        async with self.call(table):
+            await self.store_open.wait()
+            self.stored.append((table, rows))
+            if table == "llm_events":
+                self.rows += rows.num_rows
 
     async def send_letters(self, letters: Sequence[DeadLetter]) -> None:
-        pass
+        async with self.call("letters"):
+            self.letters += letters
 
     async def send_partials(self, partials: pa.Table) -> None:
-        self.published.append(partials)
-        if self.ingest.positions() == {PLACE: 12}:
-            self.said.set()
+        async with self.call("windows topic"):
+            self.published.append(partials)
+            if self.ingest.positions() == {PLACE: 12}:
+                self.said.set()
 
     async def commit(self, positions: Mapping[Place, int]) -> bool:
-        self.commits.append(dict(positions))
+        async with self.call("commit"):
+            self.commits.append(dict(positions))
         return self.commit_is_accepted
 
     async def rewind(self, places: Sequence[Place]) -> None:
@@ -75,9 +120,25 @@ class World:
     def begin(self, *places: Place, generation: int = 1) -> None:
         self.ingest.begin({place: Start(0, 0, 0) for place in places}, generation)
 
-    async def take(self, begin: int, end: int, *, place: Place = PLACE, generation: int = 1) -> None:
-        records: dict[int, bytes | None] = {offset: line(f"e{offset}") for offset in range(begin, end)}
+    async def take(
+        self,
+        begin: int,
+        end: int,
+        *,
+        place: Place = PLACE,
+        generation: int = 1,
+        refused: Sequence[int] = (),
+    ) -> None:
+        records: dict[int, bytes | None] = {
+            offset: b"no event" if offset in refused else line(f"e{offset}") for offset in range(begin, end)
+        }
         await self.ingest.take(Fetched(*place, batch(begin, end, records)), generation)
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_module, "SEGMENT_OFFSETS", SEGMENT)
+    monkeypatch.setattr(resume_module, "SEGMENT_OFFSETS", SEGMENT)
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -87,7 +148,7 @@ def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def settle() -> None:
     """Let everything that can go on go on."""
-    for _ in range(20):
+    for _ in range(100):
         await asyncio.sleep(0)
 
 
@@ -101,6 +162,151 @@ def test_what_was_taken_is_stored_then_committed() -> None:
         assert world.rows == 5
         assert world.commits == [{PLACE: 3, OTHER: 2}]
         assert world.ingest.positions() == {PLACE: 3, OTHER: 2}
+
+    run(scenario)
+
+
+# --- the order of a checkpoint
+
+
+def in_full(*steps: str) -> list[tuple[str, str]]:
+    """These steps, each answered before the next begins."""
+    return [(step, moment) for step in steps for moment in ("begins", "is done")]
+
+
+async def much_taken(world: World) -> None:
+    """Two partitions, several batches and segments each, and a refused record in both."""
+    world.begin(PLACE, OTHER)
+    for place in (PLACE, OTHER):
+        await world.take(0, 4, place=place, refused=[2])
+        await world.take(4, SEGMENT + 3, place=place)
+        await world.take(SEGMENT + 3, SEGMENT + 5, place=place)
+
+
+def test_letters_then_rows_then_partials_then_the_ledger_then_the_commit() -> None:
+    """A crash between any two of them leaves nothing committed that is not stored, and no ledger row without its partials."""
+
+    async def scenario() -> None:
+        world = World()
+        await much_taken(world)
+        await world.ingest.checkpoint()
+        beside = ("windows topic", "begins"), ("windows topic", "is done")
+        assert [call for call in world.calls if call not in beside] == in_full(*IN_ORDER)
+        assert world.calls.index(("windows topic", "is done")) < world.calls.index(("commit", "begins"))
+        assert [(table, rows.num_rows) for table, rows in world.stored] == [
+            ("llm_events", 2 * (SEGMENT + 4)),
+            ("llm_windows", 4),
+            ("llm_ledger", 4),
+        ]
+        assert [(letter.partition, letter.offset) for letter in world.letters] == [(0, 2), (1, 2)]
+        assert world.commits == [{PLACE: SEGMENT + 5, OTHER: SEGMENT + 5}]
+
+    run(scenario)
+
+
+def test_the_next_checkpoint_keeps_the_order() -> None:
+    async def scenario() -> None:
+        world = World()
+        await much_taken(world)
+        await world.ingest.checkpoint()
+        world.calls.clear()
+        await world.take(SEGMENT + 5, SEGMENT + 6, place=OTHER)
+        await world.ingest.checkpoint()
+        assert [call for call in world.calls if call[0] != "windows topic"] == in_full(*IN_ORDER)
+        assert world.commits[1:] == [{OTHER: SEGMENT + 6}]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("failing", STEPS)
+def test_after_a_step_that_failed_no_later_one_begins_and_nothing_is_committed(failing: str) -> None:
+    async def scenario() -> None:
+        world = World()
+        world.failing_step = failing
+        await much_taken(world)
+        with pytest.raises(StepFailedError, match=failing):
+            await world.ingest.checkpoint()
+        await settle()
+        begun = [step for step, moment in world.calls if moment == "begins" and step != "windows topic"]
+        if failing == "windows topic":
+            assert "commit" not in begun
+        else:
+            assert begun == IN_ORDER[: IN_ORDER.index(failing) + 1]
+        assert world.commits == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("failing", STEPS)
+def test_what_a_failed_checkpoint_had_taken_is_never_passed_over_by_a_later_one(failing: str) -> None:
+    """A worker that is told to stop in an outage makes a last checkpoint after one that failed."""
+
+    async def scenario() -> None:
+        world = World()
+        world.failing_step = failing
+        await much_taken(world)
+        with pytest.raises(StepFailedError):
+            await world.ingest.checkpoint()
+        world.failing_step = ""
+        await world.take(SEGMENT + 5, SEGMENT + 6)
+        await world.ingest.checkpoint()
+        assert world.commits == [], "its rows were given away, and nobody knows whether they are stored"
+        assert world.ingest.positions() == {}
+
+    run(scenario)
+
+
+def test_a_cancelled_checkpoint_has_given_its_rows_away_too() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.store_open.clear()
+        await much_taken(world)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await world.inserting.wait()
+        checkpointing.cancel()
+        await asyncio.wait([checkpointing])
+        world.store_open.set()
+        await world.ingest.checkpoint()
+        assert world.commits == []
+
+    run(scenario)
+
+
+def test_partitions_taken_away_while_their_rows_are_stored_are_not_committed() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.store_open.clear()
+        world.begin(PLACE)
+        await world.take(0, 3)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await world.inserting.wait()
+        world.ingest.begin({PLACE: Start(0, 0, 0)}, 2)
+        await world.take(0, 2, generation=2)
+        world.store_open.set()
+        await checkpointing
+        assert world.commits == []
+        await world.ingest.checkpoint()
+        assert world.commits == [{PLACE: 2}]
+
+    run(scenario)
+
+
+# --- who may take what
+
+
+def test_a_batch_of_the_generation_before_is_left_out_also_after_the_first_of_the_new_one() -> None:
+    """It may come from anywhere in the log: taken for one of this generation, it would be out of step."""
+
+    async def scenario() -> None:
+        world = World()
+        world.begin(PLACE, generation=2)
+        await world.take(0, 3, generation=2)
+        await world.take(3, 5, generation=1)
+        await world.take(9, 12, generation=1)
+        assert world.ingest.positions() == {PLACE: 3}
+        await world.take(3, 4, generation=2)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits) == (4, [{PLACE: 4}])
 
     run(scenario)
 
@@ -172,6 +378,93 @@ def test_with_full_memory_a_slow_store_is_waited_for() -> None:
         checkpointing.cancel()
 
     run(scenario)
+
+
+# --- when a checkpoint is due
+
+
+async def has_committed(world: World) -> list[Mapping[Place, int]]:
+    await settle()
+    return world.commits
+
+
+def test_many_rows_are_checkpointed_long_before_the_period_is_over() -> None:
+    async def scenario() -> None:
+        world = World(rows=5, seconds=3600.0)
+        world.begin(PLACE, OTHER)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint_forever())
+        await world.take(0, 2)
+        await world.take(0, 2, place=OTHER)
+        assert await has_committed(world) == []
+        await world.take(2, 3)
+        assert await has_committed(world) == [{PLACE: 3, OTHER: 2}], "five rows in all"
+        await world.take(3, 7)
+        assert len(await has_committed(world)) == 1, "counted anew"
+        await world.take(7, 8)
+        assert await has_committed(world) == [{PLACE: 3, OTHER: 2}, {PLACE: 8}]
+        checkpointing.cancel()
+
+    run_virtually(scenario())
+
+
+def test_many_bytes_are_checkpointed_long_before_the_period_is_over() -> None:
+    async def scenario() -> None:
+        world = World(held_bytes=HELD_BYTES, seconds=3600.0)
+        world.begin(PLACE)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint_forever())
+        await world.take(0, 3)
+        assert await has_committed(world) == []
+        await world.take(3, 6)
+        assert await has_committed(world) == [{PLACE: 6}]
+        checkpointing.cancel()
+
+    run_virtually(scenario())
+
+
+def test_few_rows_wait_for_the_period() -> None:
+    async def scenario() -> None:
+        world = World(seconds=3600.0)
+        world.begin(PLACE)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint_forever())
+        await world.take(0, 3)
+        await asyncio.sleep(3599)
+        assert world.commits == []
+        await asyncio.sleep(2)
+        assert world.commits == [{PLACE: 3}]
+        checkpointing.cancel()
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("held_bytes", "next_commits"),
+    [(1 << 30, [{PLACE: 3}]), (HELD_BYTES, [{PLACE: 3}, {PLACE: 9}])],
+    ids=["with room", "with full memory"],
+)
+def test_after_a_slow_checkpoint_folding_has_half_as_much_time_unless_memory_is_full(
+    held_bytes: int, next_commits: list[Mapping[Place, int]]
+) -> None:
+    async def scenario() -> None:
+        world = World(held_bytes=held_bytes, rows=6, seconds=1.0, max_seconds=3600.0)
+        world.begin(PLACE)
+        world.store_open.clear()
+        await world.take(0, 3)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint_forever())
+        await asyncio.sleep(201)
+        world.store_open.set()
+        await asyncio.sleep(1)
+        assert world.commits == [{PLACE: 3}]
+        await world.take(3, 9)
+        await asyncio.sleep(90)
+        assert world.commits == next_commits
+        await asyncio.sleep(20)
+        assert world.commits == [{PLACE: 3}, {PLACE: 9}]
+        checkpointing.cancel()
+
+    run_virtually(scenario())
+
+
+# --- when the store is slow, or away
 
 
 async def outage(world: World) -> asyncio.Task[None]:
