@@ -236,6 +236,22 @@ def test_latency_quantiles_are_the_nearest_rank_of_the_sketch(database):
         assert row[f"duration_p{percent}_ms"] == bucket_value(bucket_key(float(percent)))
 
 
+def test_a_quantile_is_never_above_the_maximum(database):
+    """The middle of the bucket of 105 ms lies above 105 ms."""
+    assert bucket_value(bucket_key(105.0)) > 105.0
+    database.store(
+        [
+            event(0, timestamp=START, duration_ms=105.0),
+            event(1, timestamp=START, service="other", duration_ms=None),
+        ]
+    )
+    columns = ", ".join(f"duration_p{percent}_ms" for percent in (50, 90, 95, 99))
+    rows = database.ask(
+        f"SELECT {columns}, duration_max_ms FROM {{database}}.latency ORDER BY duration_calls"
+    )
+    assert rows == [(None,) * 5, (105.0,) * 5]
+
+
 def test_latency_quantiles_of_several_rows_come_from_their_merged_sketches(database):
     database.store(
         [event(n, timestamp=START + timedelta(minutes=n % 3), duration_ms=float(n + 1)) for n in range(100)]
