@@ -12,10 +12,15 @@ from typing import Final
 from tokentide.cli.arguments import PROGRAM
 
 INCIDENT_TRAFFIC: Final = (
-    "simulate --history 90m --duration 3m --incident error_burst:service=checkout,rate=0.9 --quiet"
+    "simulate --history 90m --duration 8m "
+    "--incident error_burst:service=checkout,start=30,duration=1m,rate=0.9 --quiet"
 )
-"""Enough past for a baseline, and then an incident that `tail anomalies` shows within a minute."""
-SPEND: Final = 'query "SELECT service, sum(calls), sum(errors), sum(cost_usd) FROM windows GROUP BY service"'
+"""Enough past for a baseline, a burst of a minute, and traffic until after the incident is resolved: its span of five minutes
+has to pass, and a series that falls silent stays open."""
+INCIDENT_COURSE: Final = "it opens within a minute and is resolved some six minutes later"
+"""How the incident above goes, from when the history is stored."""
+SPEND: Final = 'query "SELECT service, sum(calls), sum(priced_calls), sum(cost_usd) FROM costs GROUP BY service"'
+"""The view has NULL where no call has a price, which a sum over `windows` shows as 0."""
 
 
 def program(*, started_as: str | None = None, executable: str | None = None, path: str | None = None) -> str:
@@ -45,7 +50,7 @@ def watch_an_incident() -> list[str]:
     name = program()
     return [
         f"{name} {INCIDENT_TRAFFIC} &",
-        f"{name} tail anomalies    # the incident as it opens and is resolved; Ctrl-C",
+        f"{name} tail anomalies    # the incident: {INCIDENT_COURSE}; Ctrl-C",
         f"{name} {SPEND}",
     ]
 

@@ -48,8 +48,8 @@ REFRESH_S: Final = 1.0
 STORED_WITHIN_S: Final = 120.0
 NEXT_QUERIES: Final = (
     (
-        "What does each service cost, and how often does it fail?",
-        "SELECT service, sum(calls), sum(errors), sum(cost_usd) FROM windows GROUP BY service ORDER BY 4 DESC LIMIT 5",
+        "What does each service cost, and how many of its calls have a price? (NULL: none)",
+        "SELECT service, sum(calls), sum(priced_calls), sum(cost_usd) FROM costs GROUP BY service ORDER BY 4 DESC LIMIT 5",
     ),
     (
         "Which errors, and whose fault?",

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import parse_command, simple_commands
+from tokentide.cli.arguments import command_parser
 from tokentide.cli.commands import demo, up
-from tokentide.cli.next_steps import INCIDENT_TRAFFIC, program, watch_an_incident
+from tokentide.cli.next_steps import INCIDENT_COURSE, INCIDENT_TRAFFIC, SPEND, program, watch_an_incident
+from tokentide.cli.registry import COMMANDS
 from tokentide.embedded.run_state import ProcessState, RunState
+from tokentide.producers.simulate.incidents import parse_incident, parse_seconds
+from tokentide.stream.detect.rules import DEFAULT_RULES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,9 +80,21 @@ def test_the_lines_are_commands_that_exist():
         parse_command(["tokentide", *words[len(shlex.split(program())) :]])
 
 
-def test_the_traffic_has_the_incident_of_the_readme():
-    assert f"tokentide {INCIDENT_TRAFFIC} &" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "--incident" in INCIDENT_TRAFFIC
+def test_the_readme_has_the_same_incident_course_and_query():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"tokentide {INCIDENT_TRAFFIC} &" in readme
+    assert f"the incident: {INCIDENT_COURSE}; Ctrl-C" in readme
+    assert f"tokentide {SPEND}\n" in readme
+
+
+def test_the_traffic_goes_on_until_its_incident_can_be_resolved():
+    """A series that falls silent stays open; a span of five minutes without the burst, and then some, ends it."""
+    (command,) = (command for command in COMMANDS if command.name == "simulate")
+    args = command_parser(command, command.load()).parse_args(shlex.split(INCIDENT_TRAFFIC)[1:])
+    (incident,) = map(parse_incident, args.incident)
+    burst_ends_s = incident.start_s + incident.duration_s
+    span_s = max(60 * rule.window_minutes for rule in DEFAULT_RULES)
+    assert burst_ends_s + span_s + 60 <= parse_seconds(args.duration)
 
 
 PROCESS = ProcessState(name="worker-1", pid=1, started_at="2026-01-31T12:00:00Z", log="log")
