@@ -96,9 +96,9 @@ class IngestCounts:
             _say(saying)
         return due
 
-    def go_on_with(self, kinds: Collection[AlarmKind]) -> None:
+    def go_on_with(self, raised: Mapping[AlarmKind, int]) -> None:
         """Alarms that were raised about the partitions that are assigned now; see `RejectAlarm.go_on_with`."""
-        self.alarm.go_on_with(kinds, self._clock())
+        self.alarm.go_on_with(raised, self._clock())
 
 
 class FailedTries:

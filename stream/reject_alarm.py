@@ -9,7 +9,7 @@ Times are of processing, not of events: a refused event often has none.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -75,6 +75,14 @@ class _Told:
     """When it was last said to be on."""
 
 
+class _Held(NamedTuple):
+    """An alarm of an earlier worker."""
+
+    until_s: float
+    events: int
+    """That it rested on."""
+
+
 class RejectAlarm(Generic[_Place]):
     """The refused events of one worker, over all its partitions."""
 
@@ -93,7 +101,7 @@ class RejectAlarm(Generic[_Place]):
         self._is_share_on = False
         self._told: dict[AlarmKind, _Told] = {kind: _Told() for kind in KINDS}
         self._was_on: set[AlarmKind] = set()
-        self._held_until_s: dict[AlarmKind, float] = {}
+        self._held: dict[AlarmKind, _Held] = {}
         self.begun: Counter[AlarmKind] = Counter()
         """How often each kind has begun."""
 
@@ -111,17 +119,18 @@ class RejectAlarm(Generic[_Place]):
         kept = set(places)
         self._runs = {place: run for place, run in self._runs.items() if place in kept}
 
-    def go_on_with(self, kinds: Collection[AlarmKind], now_s: float) -> None:
+    def go_on_with(self, raised: Mapping[AlarmKind, int], now_s: float) -> None:
         """Partitions were assigned, and of these kinds there was an alarm about the same ones.
 
-        Such an alarm is not over before there are events that say so. Any other that lasts is said anew.
+        Such an alarm is not over before there have been as many events as it rested on, which `raised` says, or none of
+        them are left in the span that it looks at. Any other alarm that lasts is said anew.
         """
         for kind, told in self._told.items():
-            if kind not in kinds:
+            if kind not in raised:
                 told.is_on, told.at_s = False, None
             elif not told.is_on:
                 told.is_on, told.at_s = True, now_s
-                self._held_until_s[kind] = now_s + SPAN_S
+                self._held[kind] = _Held(now_s + SPAN_S, raised[kind])
 
     def is_on(self, kind: AlarmKind) -> bool:
         """Whether there is an alarm, as of the last call of `observe` or `due`."""
@@ -145,13 +154,13 @@ class RejectAlarm(Generic[_Place]):
 
     def _is_held(self, kind: AlarmKind, now_s: float) -> bool:
         """Whether too little has come since `go_on_with` to say that it is over."""
-        until_s = self._held_until_s.get(kind)
-        if until_s is None:
+        held = self._held.get(kind)
+        if held is None:
             return False
         events = sum(slice_.accepted + slice_.refused.total() for slice_ in self._slices)
-        if now_s < until_s and events < FEWEST_EVENTS:
+        if now_s < held.until_s and events < max(FEWEST_EVENTS, held.events):
             return True
-        del self._held_until_s[kind]
+        del self._held[kind]
         return False
 
     def _slice(self, now_s: float) -> _Slice:

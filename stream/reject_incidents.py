@@ -34,8 +34,8 @@ _MOST_REASONS: Final = 3
 class Begun(NamedTuple):
     """What follows from an assignment of partitions."""
 
-    continued: frozenset[AlarmKind]
-    """Alarms that an earlier owner of the same partitions had raised and not ended."""
+    continued: Mapping[AlarmKind, int]
+    """Alarms that an earlier owner of the same partitions had raised and not ended, and the events that each rested on."""
     messages: Sequence[Anomaly]
     """Ends of incidents that nobody could end otherwise."""
 
@@ -79,7 +79,7 @@ class RejectIncidents:
                 self._open[kind] = anomaly
             else:
                 messages.append(self._ended(anomaly, now, "its partitions were assigned anew"))
-        return Begun(frozenset(self._open), messages)
+        return Begun({kind: anomaly.samples for kind, anomaly in self._open.items()}, messages)
 
     def message(self, saying: Saying, now: datetime) -> Anomaly | None:
         """The message of what the alarm says; None: nothing that is not known."""
@@ -115,7 +115,7 @@ class RejectIncidents:
             window_seconds=SPAN_S,
             value=f"{value.normalize():f}",
             limit=f"{self._limits[kind].normalize():f}",
-            samples=saying.accepted + refused,
+            samples=saying.run if kind == "run" else saying.accepted + refused,
             summary=self._summary(saying),
         )
 
@@ -123,12 +123,14 @@ class RejectIncidents:
         refused = sum(saying.refused.values())
         reasons = sorted(saying.refused.items(), key=lambda item: (-item[1], item[0]))[:_MOST_REASONS]
         named = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
-        where = f"{self._topic} (partitions {self._partitions})"
+        where, minutes = f"{self._topic} (partitions {self._partitions})", f"{SPAN_S // 60} min"
         if saying.kind == "share":
-            what = f"{saying.share:.1%} of {saying.accepted + refused:,} events of {where} refused in {SPAN_S // 60} min"
-        else:
-            what = f"{saying.run:,} events in a row refused on one partition of {where}"
-        return f"{what}: {named}" if named else what
+            what = (
+                f"{saying.share:.1%} of {saying.accepted + refused:,} events of {where} refused in {minutes}"
+            )
+            return f"{what}: {named}"
+        what = f"{saying.run:,} events in a row refused on one partition of {where}"
+        return f"{what}; of all refused in {minutes}: {named}"
 
     def _ended(self, anomaly: Anomaly, now: datetime, why: str | None) -> Anomaly:
         lasted = datetime.fromisoformat(_text(now)) - datetime.fromisoformat(anomaly.started_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -53,7 +53,7 @@ class RejectStage:
         topic: Topic,
         table: Table,
         incidents: RejectIncidents,
-        go_on_with: Callable[[Collection[AlarmKind]], None],
+        go_on_with: Callable[[Mapping[AlarmKind, int]], None],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

@@ -185,25 +185,34 @@ def test_memory_is_bounded_however_long_it_runs() -> None:
 
 def test_an_alarm_of_an_earlier_worker_is_not_over_before_there_are_events_that_say_so() -> None:
     found = alarm()
-    found.go_on_with({"share"}, 0.0)
+    found.go_on_with({"share": 1_000}, 0.0)
     assert said(found, 1.0) == []
-    found.observe("p", mixed(FEWEST_EVENTS - 1, 0), 2.0)
+    found.observe("p", mixed(999, 0), 2.0)
     assert said(found, 2.0) == []
     found.observe("p", mixed(1, 0), 3.0)
     assert said(found, 3.0) == [("share", True)]
     assert said(found, 4.0) == []
 
 
+def test_however_few_it_rested_on_a_handful_does_not_end_it() -> None:
+    found = alarm()
+    found.go_on_with({"run": 2}, 0.0)
+    found.observe("p", mixed(FEWEST_EVENTS - 1, 0), 1.0)
+    assert said(found, 1.0) == []
+    found.observe("p", mixed(1, 0), 2.0)
+    assert said(found, 2.0) == [("run", True)]
+
+
 def test_an_alarm_of_an_earlier_worker_ends_when_nothing_comes_any_more() -> None:
     found = alarm()
-    found.go_on_with({"run"}, 0.0)
+    found.go_on_with({"run": 1_000}, 0.0)
     assert said(found, SPAN_S - 1.0) == []
     assert said(found, float(SPAN_S)) == [("run", True)]
 
 
 def test_it_goes_on_where_events_are_still_refused() -> None:
     found = alarm()
-    found.go_on_with({"share"}, 0.0)
+    found.go_on_with({"share": 1_000}, 0.0)
     found.observe("p", mixed(900, 100), 1.0)
     assert said(found, 1.0) == []  # it was said, by the earlier worker
     assert said(found, float(REPEAT_S)) == [("share", False)]
@@ -213,7 +222,7 @@ def test_after_partitions_came_or_went_what_lasts_is_said_anew() -> None:
     found = alarm()
     found.observe("p", mixed(900, 100), 0.0)
     assert said(found, 0.0) == [("share", False)]
-    found.go_on_with(set(), 1.0)
+    found.go_on_with({}, 1.0)
     assert said(found, 1.0) == [("share", False)]
 
 
@@ -221,5 +230,5 @@ def test_an_alarm_that_is_gone_on_with_after_a_rebalance_is_not_said_anew() -> N
     found = alarm()
     found.observe("p", mixed(900, 100), 0.0)
     assert said(found, 0.0) == [("share", False)]
-    found.go_on_with({"share"}, 1.0)
+    found.go_on_with({"share": 1_000}, 1.0)
     assert said(found, 1.0) == []

@@ -12,7 +12,13 @@ from tokentide.stream.reject_incidents import RejectIncidents
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 REFUSED = {RejectReason.CLOCK: 50, RejectReason.MISSING_FIELD: 150}
 SHARE = Saying("share", is_over=False, accepted=800, refused=REFUSED, run=0)
-RUN = Saying("run", is_over=False, accepted=0, refused={RejectReason.NOT_JSON: 1_200}, run=1_200)
+RUN = Saying(
+    "run",
+    is_over=False,
+    accepted=9,
+    refused={RejectReason.NOT_JSON: 1_200, RejectReason.CLOCK: 3_000},
+    run=1_200,
+)
 
 
 def incidents(*partitions: int, heard: list[Anomaly] | None = None) -> RejectIncidents:
@@ -55,8 +61,10 @@ def test_a_share_becomes_an_incident_that_says_how_much_of_what_was_refused_and_
 def test_a_run_becomes_one_too() -> None:
     found = told(incidents(), RUN)
     assert (found.rule, found.unit, found.value, found.limit) == ("rejected_run", "events", "1200", "1000")
+    assert found.samples == 1_200
     assert found.summary == (
-        "1,200 events in a row refused on one partition of llm.events (partitions 0-2): 1,200 not_json"
+        "1,200 events in a row refused on one partition of llm.events (partitions 0-2); "
+        "of all refused in 5 min: 3,000 clock, 1,200 not_json"
     )
 
 
@@ -94,7 +102,7 @@ def test_the_next_worker_with_the_same_partitions_goes_on_with_it() -> None:
     opened = told(incidents(), SHARE)
     next_one = RejectIncidents("llm.events", share=0.01, run=1_000)
     begun = next_one.begin([opened], {2, 1, 0}, NOW + timedelta(minutes=1))
-    assert (begun.continued, begun.messages) == ({"share"}, [])
+    assert (begun.continued, begun.messages) == ({"share": 1_000}, [])
     ended = told(next_one, SHARE._replace(is_over=True), after_s=120)
     assert (ended.anomaly_id, ended.revision, ended.state) == (opened.anomaly_id, 2, "resolved")
 
@@ -102,9 +110,9 @@ def test_the_next_worker_with_the_same_partitions_goes_on_with_it() -> None:
 def test_with_other_partitions_it_is_ended_by_the_owner_of_its_first_and_by_nobody_else() -> None:
     opened = told(incidents(0, 1, 2), SHARE)
     first, second = (RejectIncidents("llm.events", share=0.01, run=1_000) for _ in range(2))
-    assert second.begin([opened], {1, 2}, NOW) == (frozenset(), [])
+    assert second.begin([opened], {1, 2}, NOW) == ({}, [])
     begun = first.begin([opened], {0, 3}, NOW + timedelta(minutes=3))
-    assert begun.continued == frozenset()
+    assert begun.continued == {}
     (ended,) = begun.messages
     assert (ended.anomaly_id, ended.revision, ended.state) == (opened.anomaly_id, 2, "resolved")
     assert ended.summary.startswith("resolved after 3 min, its partitions were assigned anew: 20.0% of")
@@ -116,7 +124,7 @@ def test_of_several_messages_of_one_incident_the_last_counts_in_whatever_order_t
     opened, ended = told(made, SHARE), told(made, SHARE._replace(is_over=True), after_s=60)
     for heard in ([opened, ended], [ended, opened]):
         next_one = RejectIncidents("llm.events", share=0.01, run=1_000)
-        assert next_one.begin(heard, {0, 1, 2}, NOW) == (frozenset(), [])
+        assert next_one.begin(heard, {0, 1, 2}, NOW) == ({}, [])
 
 
 def test_incidents_of_other_rules_and_topics_are_none_of_ours() -> None:
@@ -128,7 +136,7 @@ def test_incidents_of_other_rules_and_topics_are_none_of_ours() -> None:
         opened.model_copy(update={"anomaly_id": "d", "series": {"topic": "llm.events"}}),
     ]
     begun = RejectIncidents("llm.events", share=0.01, run=1_000).begin(others, {0, 1, 2}, NOW)
-    assert begun == (frozenset(), [])
+    assert begun == ({}, [])
 
 
 def test_of_two_open_ones_about_the_same_partitions_the_later_is_ended() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tokentide.schemas.anomaly import Anomaly
@@ -21,7 +21,7 @@ class Outside:
     def __init__(self) -> None:
         self.sent: list[Anomaly] = []
         self.stored: list[Anomaly] = []
-        self.continued: list[set[AlarmKind]] = []
+        self.continued: list[Mapping[AlarmKind, int]] = []
         self.may_send = asyncio.Event()
         self.may_send.set()
         self._heard_to = 0
@@ -37,8 +37,8 @@ class Outside:
     async def insert(self, anomalies: Sequence[Anomaly]) -> None:
         self.stored += anomalies
 
-    def go_on_with(self, kinds: Collection[AlarmKind]) -> None:
-        self.continued.append(set(kinds))
+    def go_on_with(self, raised: Mapping[AlarmKind, int]) -> None:
+        self.continued.append(raised)
 
     def stage(self) -> RejectStage:
         self._heard_to = 0
@@ -86,7 +86,7 @@ def test_the_next_worker_is_told_to_go_on_and_ends_it() -> None:
         second.begin([1, 0], 2)
         second.tell([OVER])
         await second.finish()
-        assert outside.continued == [set(), {"share"}]
+        assert outside.continued == [{}, {"share": 1_000}]
         assert outside.states == [("open", 1), ("resolved", 2)]
         assert outside.stored == outside.sent
 
