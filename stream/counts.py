@@ -48,6 +48,7 @@ class IngestCounts:
         self.events_again = 0
         self.duplicates = 0
         self.unpriced = 0
+        self.overflowed = 0
         self.rejects = Counter[RejectReason]()
         self.checkpoints = 0
         self.committed_events = 0
@@ -62,9 +63,20 @@ class IngestCounts:
         self.events_again += taken.again
         self.duplicates += taken.duplicates
         self.unpriced += taken.unpriced
+        if taken.overflowed:
+            self._count_overflow(taken.overflowed)
         if taken.refused:
             self.rejects.update(taken.refused)
         self.alarm.observe(place, taken, self._clock())
+
+    def _count_overflow(self, windows: int) -> None:
+        if not self.overflowed:
+            log.warning(
+                "there are more series than windows.series_cap; further ones are counted as __other__",
+                remedy="raise windows.series_cap, or take a dimension out of windows.dimensions; the metric "
+                "series_overflows goes on counting, and this line does not come again",
+            )
+        self.overflowed += windows
 
     def storing(self, tables: Sequence[pa.Table]) -> None:
         """These rows, and no others, are given up by the partitions and not durable yet."""

@@ -52,6 +52,11 @@ class Metric(Enum):
         "Events without a cost.",
         "Column `unpriced_reason` of the view `events` says why; prices.overrides_file adds prices.",
     )
+    SERIES_OVERFLOWS = _counter(
+        "series_overflows",
+        "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",
+        "Above 0: raise windows.series_cap, or take a dimension out of windows.dimensions.",
+    )
     REJECTS = _counter(
         "rejects",
         "Events refused, by reason; each is a dead letter.",

@@ -212,13 +212,15 @@ class PartitionFold:
             return _Folded()
         enriched = self._enrich(table)
         late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
+        overflowed = fold.overflowed
         fold.add(enriched, late)
+        overflowed = fold.overflowed - overflowed
         places = _Places(batch.offsets[record], item, batch.timestamps_ms[record])
         placed = _placed(enriched.append_column("late", pa.array(late)), self._source, places)
         if int(places.offset[0]) < self._stored_to:
             placed = placed.filter(pa.array(places.offset >= self._stored_to))
         self._hold_rows(placed)
-        return _Folded(placed.num_rows, _unpriced(placed))
+        return _Folded(placed.num_rows, _unpriced(placed), overflowed)
 
     def _hold_rows(self, table: pa.Table) -> None:
         if table.num_rows and not self._has_let_go:
@@ -306,6 +308,7 @@ class _Folded(NamedTuple):
 
     events: int = 0
     unpriced: int = 0
+    overflowed: int = 0
 
 
 def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stored_to: int) -> Taken:
@@ -325,6 +328,7 @@ def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stor
             decoded.record[again:],
             decoded.item[again:],
         ),
+        overflowed=sum(part.overflowed for part in folded),
     )
 
 

@@ -40,6 +40,8 @@ class Taken(NamedTuple):
     """Events that were durable."""
     refused: Mapping[RejectReason, int] = {}
     runs: Runs = NO_RUNS
+    overflowed: int = 0
+    """Windows of series beyond the cap, which were counted as another one's."""
 
     @property
     def accepted(self) -> int:

@@ -54,6 +54,7 @@ def ingest_samples(
     yield Sample(Metric.EVENTS_READ_AGAIN, counts.events_again)
     yield Sample(Metric.DUPLICATES, counts.duplicates)
     yield Sample(Metric.UNPRICED_EVENTS, counts.unpriced)
+    yield Sample(Metric.SERIES_OVERFLOWS, counts.overflowed)
     for reason in RejectReason:
         yield Sample(Metric.REJECTS, counts.rejects[reason], (str(reason),))
     for kind in KINDS:

@@ -90,6 +90,11 @@ class SegmentFold:
             real = table.filter(pa.array(~test)).combine_chunks()
             self._totals.add(slot[~test], measure(real, late[~test]), len(self._slots))
 
+    @property
+    def overflowed(self) -> int:
+        """Windows of series beyond the cap, which were counted as `__other__`."""
+        return self._slots.overflowed
+
     def refuse(self, reasons: Sequence[RejectReason]) -> None:
         """Count refused items."""
         self._rejects.update(reasons)

@@ -295,7 +295,8 @@ class WindowSettings(_Group):
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="Live series of one worker; further ones are counted together as `__other__`.",
+        description="Series of a partition's open segment (65,536 offsets); further ones are counted together as "
+        "`__other__`, and the metric `tokentide_series_overflows_total` counts them.",
     )
 
     @field_validator("dimensions")

@@ -58,6 +58,17 @@ def test_batches_add_up(counts: IngestCounts) -> None:
     assert counts.rejects == {RejectReason.CLOCK: 3}
 
 
+def test_series_beyond_the_cap_are_counted_and_said_once(counts: IngestCounts, lines: list[Any]) -> None:
+    counts.took(P0, Taken(records=5, events=5))
+    assert lines == []
+    for _ in range(3):
+        counts.took(P0, Taken(records=5, events=5, overflowed=2))
+    assert counts.overflowed == 6
+    (line,) = lines
+    assert line["log_level"] == "warning"
+    assert "windows.series_cap" in line["event"]
+
+
 def test_the_age_of_the_last_commit_counts_from_the_start_at_first(
     counts: IngestCounts, clock: Clock
 ) -> None:

@@ -128,6 +128,21 @@ def test_ingest_says_what_there_was() -> None:
     assert (taken.accepted, taken.refusals) == (4, 3)
 
 
+def test_windows_of_series_beyond_the_cap_are_told() -> None:
+    rules = RULES._replace(fold=FoldSettings(("service",), 2))
+    fold = PartitionFold(SOURCE, FROM_THE_START, rules, Decoder(), enriched)
+    names = ["a", "b", "c", "d", "a", "c"]
+    overflowed = [
+        fold.ingest(batch(n, n + 1, {n: line(f"e{n}", service=name)})).overflowed
+        for n, name in enumerate(names)
+    ]
+    assert overflowed == [0, 0, 1, 1, 0, 1]
+    checkpoint = fold.checkpoint()
+    assert checkpoint is not None
+    rows = checkpoint.partials.select(["service", "calls"]).to_pylist()
+    assert {row["service"]: row["calls"] for row in rows} == {"a": 2, "b": 1, "__other__": 3}
+
+
 def test_what_was_durable_is_told_apart_from_what_is_new() -> None:
     fold = partition(Start(read_from=0, stored_to=4, resume_at=4))
     records = {
