@@ -146,21 +146,30 @@ class KafkaOffsets:
 
     def newest_timestamp_ms(self) -> int | None:
         """Kafka's time of the newest records, ms since 1970; None where there are none that can be read."""
+        last = {partition: end - 1 for partition, (_, end) in self.bounds().items() if end > 0}
+        return max((max(times) for times in self._timestamps_ms(last).values()), default=None)
+
+    def oldest_timestamp_ms(self, starts: Mapping[int, int]) -> int | None:
+        """Kafka's time of the oldest record of those from these offsets on, by partition; None where none can be read."""
+        return min((times[0] for times in self._timestamps_ms(starts).values()), default=None)
+
+    def _timestamps_ms(self, starts: Mapping[int, int]) -> dict[int, list[int]]:
+        """Times of the first records from these offsets on, in their order; what cannot be read soon is left out."""
         from kafka import TopicPartition, errors  # noqa: PLC0415 - loaded by now
 
-        ends = {partition: end for partition, (_, end) in self.bounds().items() if end > 0}
-        places = [TopicPartition(self._topic, partition) for partition in ends]
-        newest: dict[int, int] = {}
+        places = [TopicPartition(self._topic, partition) for partition in starts]
+        found: dict[int, list[int]] = {}
         with consumer(self._kafka) as client:
             client.assign(places)
             for place in places:
-                client.seek(place, ends[place.partition] - 1)
+                client.seek(place, starts[place.partition])
             deadline = time.monotonic() + _LOOK_S
-            while len(newest) < len(places) and time.monotonic() < deadline:
+            while len(found) < len(places) and time.monotonic() < deadline:
                 try:
                     fetched = client.poll(timeout_ms=100)
                 except errors.UnsupportedCodecError:
                     break
                 for place, records in fetched.items():
-                    newest[place.partition] = max(record.timestamp for record in records)
-        return max(newest.values(), default=None)
+                    if records:
+                        found.setdefault(place.partition, [record.timestamp for record in records])
+        return found

@@ -56,3 +56,8 @@ class Reporter:
 def is_healthy(findings: Iterable[Finding]) -> bool:
     """No check failed; warnings are allowed."""
     return not any(finding.status == "fail" for finding in findings)
+
+
+def not_checked(findings: Iterable[Finding]) -> list[str]:
+    """Names of the checks that could not look."""
+    return [finding.check for finding in findings if finding.status == "skip"]

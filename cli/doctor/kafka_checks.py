@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from tokentide.cli.doctor.backlog import Patience, backlog_finding
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.exits import CliError
 from tokentide.cli.kafka_access import admin_client
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
     from tokentide.config import Settings
+    from tokentide.config.settings import WorkerSettings
 
 CLOCK_TOLERANCE_S: Final = 2.0
 
@@ -37,7 +39,7 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
                 return
             group = settings.worker.group_id
             offsets = KafkaOffsets(settings.kafka, admin, topic=settings.topics.events, group_id=group)
-            yield from report.guarded("workers", lambda: _workers(report, admin, offsets, group))
+            yield from report.guarded("workers", lambda: _workers(report, admin, offsets, settings.worker))
             yield from report.guarded("clock", lambda: _clock(report, offsets))
     except CliError as error:
         yield report.fail("brokers", error.message, error.hint)
@@ -71,11 +73,12 @@ def _topics(report: Reporter, outcomes: list[Outcome]) -> Iterator[Finding]:
 
 
 def _workers(
-    report: Reporter, admin: KafkaAdminClient, offsets: KafkaOffsets, group: str
+    report: Reporter, admin: KafkaAdminClient, offsets: KafkaOffsets, worker: WorkerSettings
 ) -> Iterator[Finding]:
     lags = partition_lags(offsets)
+    group = worker.group_id
     yield from _membership(report, group, _members(admin, group), lags)
-    yield _lag(report, group, lags)
+    yield backlog_finding(report, offsets, lags, group=group, patience=Patience.with_settings(worker))
 
 
 def _members(admin: KafkaAdminClient, group: str) -> int | None:
@@ -106,23 +109,6 @@ def _membership(
         )
     else:
         yield report.ok("workers", f"{members} in the group {group}")
-
-
-def _lag(report: Reporter, group: str, lags: list[PartitionLag]) -> Finding:
-    left = sum(lag.lag for lag in lags)
-    foreign = [lag.partition for lag in lags if lag.is_foreign]
-    if foreign:
-        return report.warn(
-            "backlog",
-            f"{group} has committed past the end of partitions {foreign}: the topic was created anew",
-            "Start a worker: it notices and begins anew.",
-        )
-    if left == 0:
-        return report.ok("backlog", "everything that was sent is stored")
-    worst = max(lags, key=lambda lag: lag.lag)
-    return report.ok(
-        "backlog", f"{left:,} records not stored yet, most in partition {worst.partition} ({worst.lag:,})"
-    )
 
 
 def _clock(report: Reporter, offsets: KafkaOffsets) -> Iterator[Finding]:

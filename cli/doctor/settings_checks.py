@@ -39,7 +39,11 @@ def settings_checks(loaded: Loaded) -> Iterator[Finding]:
                 "Use https:// in clickhouse.url.",
             )
     if settings.content.policy == "hash" and settings.content.hash_key is None:
-        yield report.ok("content", "of prompts and answers only lengths are stored (no content.hash_key)")
+        yield report.ok(
+            "content",
+            "of prompts and answers only lengths are stored, as these settings say (no content.hash_key); "
+            "workers of `tokentide up` have a key of their own and store hashes, too",
+        )
     elif settings.content.policy == "keep":
         yield report.ok("content", f"texts are kept for {', '.join(settings.content.keep_services)}")
     overrides = settings.prices.overrides_file

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
@@ -16,11 +17,13 @@ from kafka_errors import kafka_python_errors
 
 from tokentide.cli import kafka_access
 from tokentide.cli.clickhouse_http import ClickHouseHttp
+from tokentide.cli.commands import doctor as doctor_command
 from tokentide.cli.doctor import clickhouse_checks as checks
 from tokentide.cli.doctor import installation as local
 from tokentide.cli.doctor import kafka_checks
+from tokentide.cli.doctor.backlog import Patience, backlog_finding
 from tokentide.cli.doctor.findings import Finding, Reporter, is_healthy
-from tokentide.cli.doctor.kafka_checks import _lag, _membership, _topics
+from tokentide.cli.doctor.kafka_checks import _membership, _topics
 from tokentide.cli.doctor.settings_checks import settings_checks
 from tokentide.cli.exits import RefusedError
 from tokentide.cli.lag import PartitionLag
@@ -239,10 +242,111 @@ def test_the_group_is_judged_by_members_partitions_and_backlog(
     assert [finding.status for finding in _membership(REPORT, "g", members, lags)] == [status]
 
 
+class Topic:
+    """Commits as they are seen, one look after the other; the oldest record that waits is of a certain age."""
+
+    def __init__(self, *looks: Mapping[int, int], oldest_ms: int | None) -> None:
+        self._looks = list(looks)
+        self._oldest_ms = oldest_ms
+        self.asked: Mapping[int, int] = {}
+
+    def committed(self) -> Mapping[int, int]:
+        return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+
+    def oldest_timestamp_ms(self, starts: Mapping[int, int]) -> int | None:
+        self.asked = starts
+        return self._oldest_ms
+
+
+NOW_S = 1_700_000_000.0
+STILL = {0: 4, 1: 10}
+MOVED = {0: 5, 1: 10}
+
+
+def backlog_of(topic: Topic, lags: list[PartitionLag], slept_s: list[float] | None = None) -> Finding:
+    sleep = ([] if slept_s is None else slept_s).append
+    return backlog_finding(REPORT, topic, lags, group="g", clock=lambda: NOW_S, sleep=sleep)
+
+
+def aged_ms(age_s: float) -> int:
+    return round((NOW_S - age_s) * 1000)
+
+
 def test_the_backlog_names_the_worst_partition() -> None:
-    assert "6 records not stored yet, most in partition 0 (6)" in _lag(REPORT, "g", LAGS).text
-    assert _lag(REPORT, "g", STORED).text == "everything that was sent is stored"
-    assert _lag(REPORT, "g", [PartitionLag(0, 0, 3, 9)]).status == "warn"
+    young = Topic(STILL, oldest_ms=aged_ms(1))
+    assert "6 records not stored yet, most in partition 0 (6)" in backlog_of(young, LAGS).text
+    assert backlog_of(young, STORED).text == "everything that was sent is stored"
+    assert backlog_of(young, [PartitionLag(0, 0, 3, 9)]).status == "warn"
+
+
+def test_old_records_of_which_none_is_stored_are_a_warning() -> None:
+    slept_s: list[float] = []
+    topic = Topic(STILL, oldest_ms=aged_ms(16))
+    found = backlog_of(topic, LAGS, slept_s)
+    assert found.status == "warn"
+    assert "the oldest waits for 16 s, and nothing moved in 6 s" in found.text
+    assert "is one running" in found.remedy
+    assert topic.asked == {0: 4}, "from the commit on, where something waits"
+    assert sum(slept_s) == 6
+
+
+def test_records_that_nobody_ever_committed_wait_from_the_begin_of_the_log() -> None:
+    topic = Topic({}, oldest_ms=aged_ms(60))
+    assert backlog_of(topic, [PartitionLag(0, 3, 10, None)]).status == "warn"
+    assert topic.asked == {0: 3}
+
+
+@pytest.mark.parametrize(
+    ("topic", "most_s"),
+    [
+        (Topic(STILL, oldest_ms=aged_ms(14)), 0),
+        (Topic(STILL, oldest_ms=None), 0),
+        (Topic(MOVED, oldest_ms=aged_ms(3600)), 1),
+        (Topic(STILL, STILL, MOVED, oldest_ms=aged_ms(3600)), 3),
+    ],
+    ids=["young", "only markers of transactions are left", "moves at once", "moves at the next checkpoint"],
+)
+def test_a_backlog_is_well_while_it_is_young_or_moves(topic: Topic, most_s: float) -> None:
+    slept_s: list[float] = []
+    assert backlog_of(topic, LAGS, slept_s).status == "ok"
+    assert sum(slept_s) <= most_s
+
+
+def test_workers_that_checkpoint_seldom_have_more_time() -> None:
+    settings = load_settings(environ={"TOKENTIDE_WORKER_CHECKPOINT_MAX_SECONDS": "60"})
+    assert Patience.with_settings(settings.worker) == Patience(young_s=180, look_s=10)
+    assert Patience.with_settings(load_settings(environ={}).worker) == Patience()
+
+
+# The last line
+
+
+@pytest.mark.parametrize(
+    ("findings", "last"),
+    [
+        ([REPORT.ok("a", "t")], "All is well."),
+        (
+            [REPORT.ok("a", "t"), REPORT.skip("workers", "t")],
+            "What could be checked is well. Not checked: workers.",
+        ),
+        (
+            [REPORT.warn("a", "t", "r"), REPORT.skip("workers", "t")],
+            "No check failed; 1 warning. Not checked: workers.",
+        ),
+        ([REPORT.fail("a", "t", "r")], "1 of 1 checks failed; the arrows say what to do."),
+    ],
+)
+def test_the_last_line_says_what_was_not_looked_at(
+    findings: list[Finding], last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doctor_command._sum_up(findings)
+    assert capsys.readouterr().out == f"{last}\n"
+
+
+def test_that_only_lengths_are_stored_is_said_of_these_settings_alone(tmp_path: Path) -> None:
+    found = {f.check: f for f in settings_checks(load(environ={}, folder=tmp_path))}
+    assert "as these settings say" in found["content"].text
+    assert "`tokentide up`" in found["content"].text
 
 
 # ClickHouse
