@@ -36,7 +36,13 @@ OTHER_SERIES: Final = "__other__"
 """Service name of the series that takes what is over the cap on live series."""
 
 Merge = Literal["sum", "max", "map"]
-Unit = Literal["calls", "tokens", "us", "usd", "e4", "documents", "bytes", "items"]
+Unit = Literal[
+    "calls", "tokens", "us", "usd", "e4", "documents", "bytes", "items", "tokens_squared", "token_us"
+]
+
+LONGEST_COMPARED_PROMPT_TOKENS: Final = 10_000_000
+"""Longer prompts take no part in the regression of model time on prompt length. Far above any prompt that is sent as
+one, and low enough for a product to stay within 64 bits: 10⁷ tokens × 10¹¹ µs (`limits.MAX_DURATION_MS`) = 10¹⁸ < 2⁶³."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,19 @@ class Aggregate:
 
     @property
     def key_type(self) -> Literal["bucket", "name"] | None:
-        """For maps: `bucket` (a sketch's log bucket) or `name` (a closed set of words)."""
+        """For maps: `bucket` (a number: a sketch's log bucket, or a step of equal width) or `name` (a closed set of words)."""
         if self.merge != "map":
             return None
-        return "bucket" if self.name.endswith("_sketch") else "name"
+        return "bucket" if self.name.endswith(("_sketch", "_buckets")) else "name"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the sum takes 128 bits.
+
+        Money does: a segment holds up to 65,536 × 10,000 events, of up to 10¹⁸ picodollars each. So do products: that many
+        of 10¹⁸ (see `LONGEST_COMPARED_PROMPT_TOKENS`) are 6.6 × 10²⁶, and 38 decimal digits hold the sum of 10¹¹ such segments.
+        """
+        return self.unit in ("usd", "tokens_squared", "token_us")
 
 
 def _calls(name: str, meaning: str) -> Aggregate:
@@ -124,6 +139,12 @@ AGGREGATES: Final = (
         "items",
         "Sum of squared scores in 1/10,000², for confidence intervals.",
     ),
+    Aggregate(
+        "quality_buckets",
+        "map",
+        "calls",
+        "Calls with a quality score by hundredth: key 49 is 0.49 ≤ score < 0.50, key 100 is a score of 1.",
+    ),
     _calls("cold_start_reported_calls", "Calls that reported on a cold start."),
     _calls("cold_start_calls", "Of these, the ones that had one."),
     _calls("input_known_calls", "Calls whose input tokens are known from any source."),
@@ -163,6 +184,18 @@ AGGREGATES: Final = (
         "(duration − time to first chunk) / (output tokens − 1), streamed calls.",
     ),
     Aggregate("input_tokens_sketch", "map", "calls", "Prompt lengths in log buckets of tokens."),
+    Aggregate("input_tokens_max", "max", "tokens", "The longest prompt."),
+    _calls(
+        "prompt_time_calls",
+        "Calls that ended well and reported the stage `model`, with 1 … 10,000,000 known input tokens: "
+        "the points of the line of model time over prompt length.",
+    ),
+    Aggregate("prompt_time_input_tokens", "sum", "tokens", "Their input tokens."),
+    Aggregate("prompt_time_model_us", "sum", "us", "Their times in the stage `model`."),
+    Aggregate("prompt_time_squares", "sum", "tokens_squared", "Sum of their squared input tokens."),
+    Aggregate(
+        "prompt_time_products", "sum", "token_us", "Sum of input tokens × time in the stage `model` of each."
+    ),
     _calls("staged_calls", "Calls that reported both a duration and any stage."),
     Aggregate(
         "staged_duration_us", "sum", "us", "Durations of these calls; minus the stages it is `unaccounted`."

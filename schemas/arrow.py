@@ -16,6 +16,8 @@ from tokentide.schemas.columns import Column, call_columns
 from tokentide.schemas.fields import ColumnKind
 
 MONEY: Final = pa.decimal128(38, 12)
+WIDE_INTEGER: Final = pa.decimal128(38, 0)
+"""For sums that 64 bits cannot hold."""
 TIME_US: Final = pa.timestamp("us", "UTC")
 TIME_MS: Final = pa.timestamp("ms", "UTC")
 TIME_S: Final = pa.timestamp("s", "UTC")
@@ -94,8 +96,8 @@ that it was computed with."""
 
 def aggregate_type(aggregate: Aggregate) -> pa.DataType:
     """The type of an aggregate's column."""
-    if aggregate.unit == "usd":
-        return MONEY
+    if aggregate.is_wide:
+        return MONEY if aggregate.unit == "usd" else WIDE_INTEGER
     match aggregate.key_type:
         case "bucket":
             return pa.map_(pa.int16(), pa.int64())

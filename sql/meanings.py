@@ -49,14 +49,15 @@ _AGGREGATE_MEANINGS: Final[Mapping[str, str]] = (
     | {aggregate.name: f"{aggregate.meaning} [{aggregate.unit}]" for aggregate in AGGREGATES}
 )
 
-_SUMS_OVER_SOME_CALLS: Final[Mapping[str, str]] = {
+_OVER_SOME_CALLS: Final[Mapping[str, str]] = {
     "input_tokens": "Input tokens, cached ones included, of the `input_known_calls`; 0 where there are none. [tokens]",
     "output_tokens": "Output tokens, reasoning included, of the `output_known_calls`; 0 where there are none. [tokens]",
+    "input_tokens_max": "The longest prompt of the `input_known_calls`; 0 where there are none. [tokens]",
     "cost_usd": "Cost of the `priced_calls`; 0 where there are none: the view `costs` has NULL there. [usd]",
 }
 """A 0 that may mean `unknown`. Only views say it, because the table's comments are in a migration, which never changes."""
 
-WINDOW_MEANINGS: Final[Mapping[str, str]] = dict(_AGGREGATE_MEANINGS) | dict(_SUMS_OVER_SOME_CALLS)
+WINDOW_MEANINGS: Final[Mapping[str, str]] = dict(_AGGREGATE_MEANINGS) | dict(_OVER_SOME_CALLS)
 """Of each column of the view `windows`; units in brackets."""
 
 PARTIAL_MEANINGS: Final[Mapping[str, str]] = (

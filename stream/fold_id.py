@@ -15,7 +15,7 @@ from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.fold.segment import FoldSettings
 
-FOLD_VERSION: Final = 2
+FOLD_VERSION: Final = 3
 """Counts up with every change of the code that changes a partial for the same log."""
 
 

@@ -1,8 +1,8 @@
 """What each event adds to the aggregates of its window: one integer per row and aggregate.
 
 The names are those of `tokentide.schemas.aggregates`; their meaning is documented there. All values are
-exact: durations in microseconds, money in picodollars (as two words of 32 bits, so that sums cannot
-overflow), scores in ten-thousandths.
+exact: durations in microseconds, money in picodollars (summed, like products, as two words of 32 bits, so that
+sums cannot overflow), scores in ten-thousandths.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokentide.schemas.aggregates import STAGES
+from tokentide.schemas.aggregates import LONGEST_COMPARED_PROMPT_TOKENS, STAGES
 from tokentide.schemas.sketch import KEY_BIAS, LOWEST_KEY, MANTISSA_SHIFT, ZERO_KEY
 from tokentide.stream.decode.arrays import Numbers, all_true, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
@@ -25,7 +25,7 @@ from tokentide.stream.texts import codes_of, is_one_of
 Floats = npt.NDArray[np.float64]
 
 WORD_BITS: Final = 32
-"""Money is summed as `high · 2³² + low`."""
+"""Wide sums are kept as `high · 2³² + low`."""
 _LOW_WORD: Final = (1 << WORD_BITS) - 1
 
 UNKNOWN: Final = "unknown"
@@ -42,6 +42,9 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """The closed sets behind the maps by name; a map's key is the position."""
 
+_HUNDREDTHS: Final = np.arange(101) / 100
+"""The doubles nearest to 0.00, 0.01 … 1.00: those that a score of two decimals is read as."""
+
 _BEFORE_THE_MODEL: Final = ("input_parse", "prompt_render", "context")
 
 
@@ -50,7 +53,7 @@ class Keyed(NamedTuple):
 
     rows: Int64s
     keys: Int64s
-    """A sketch's bucket, or the position of a name in `NAMES`."""
+    """A bucket, or the position of a name in `NAMES`."""
 
 
 class Measures(NamedTuple):
@@ -58,8 +61,8 @@ class Measures(NamedTuple):
 
     sums: dict[str, npt.NDArray[Any]]
     """Integers or booleans, one per row."""
-    money: dict[str, Int64s]
-    """Picodollars, one per row."""
+    wide: dict[str, Int64s]
+    """For sums of 128 bits: money in picodollars, and products; 0 or more, one per row."""
     peaks: dict[str, Int64s]
     """For maxima; 0 where the row says nothing."""
     maps: dict[str, Keyed]
@@ -140,7 +143,7 @@ def measure(table: pa.Table, late: Bools) -> Measures:
 def _without_nothing(result: Measures) -> Measures:
     return Measures(
         {name: values for name, values in result.sums.items() if values.any()},
-        {name: values for name, values in result.money.items() if values.any()},
+        {name: values for name, values in result.wide.items() if values.any()},
         {name: values for name, values in result.peaks.items() if values.any()},
         {name: keyed for name, keyed in result.maps.items() if len(keyed.rows)},
     )
@@ -222,6 +225,7 @@ def _tokens(columns: Columns, result: Measures) -> None:
     if columns.has("input_tokens"):
         tokens = columns.number("input_tokens")
         result.maps["input_tokens_sketch"] = _sketched(tokens.values.astype(np.float64), tokens.known)
+        result.peaks["input_tokens_max"] = tokens.values
 
 
 def _costs(columns: Columns, result: Measures) -> None:
@@ -230,17 +234,17 @@ def _costs(columns: Columns, result: Measures) -> None:
         cost = columns.picodollars("cost_usd")
         unpriced = ~cost.known
         result.sums["priced_calls"] = cost.known
-        result.money["cost_usd"] = cost.values
+        result.wide["cost_usd"] = cost.values
         for aggregate, where in (
             ("reported_cost_usd", columns.equals("cost_source", "reported")),
             ("estimated_cost_usd", columns.equals("cost_source", "estimated")),
             ("error_cost_usd", columns.equals("status", "error")),
         ):
             if where.any():
-                result.money[aggregate] = np.where(where, cost.values, 0)
+                result.wide[aggregate] = np.where(where, cost.values, 0)
         if columns.has("attempts"):
             retried = columns.number("attempts").values > 1
-            result.money["retried_cost_usd"] = np.where(retried, cost.values, 0)
+            result.wide["retried_cost_usd"] = np.where(retried, cost.values, 0)
     if unpriced.any():
         reasons = columns.positions("unpriced_reason", NAMES["unpriced_by_reason"])
         rows = np.flatnonzero(unpriced)
@@ -248,7 +252,7 @@ def _costs(columns: Columns, result: Measures) -> None:
     if columns.has("infra_cost_usd"):
         infra = columns.picodollars("infra_cost_usd")
         result.sums["infra_priced_calls"] = infra.known
-        result.money["infra_cost_usd"] = infra.values
+        result.wide["infra_cost_usd"] = infra.values
 
 
 def _times(columns: Columns, result: Measures) -> None:
@@ -258,6 +262,7 @@ def _times(columns: Columns, result: Measures) -> None:
     first = _timed(columns, result, "time_to_first_chunk")
     _per_output_token(columns, result, duration, first)
     _stages(columns, result, duration)
+    _prompt_times(columns, result)
 
 
 def _timed(columns: Columns, result: Measures, stem: str) -> Numbers | None:
@@ -302,6 +307,26 @@ def _stages(columns: Columns, result: Measures, duration: Numbers | None) -> Non
         result.sums["staged_stages_us"] = np.where(staged, together, 0)
 
 
+def _prompt_times(columns: Columns, result: Measures) -> None:
+    """Sums of the line of model time over prompt length.
+
+    Of calls that ended well: the time of a failed one is that of its time-out or its refusal.
+    """
+    if not (columns.has("input_tokens") and columns.has("stages_model_ms")):
+        return
+    length = columns.number("input_tokens").values
+    time = columns.number("stages_model_ms")
+    paired = time.known & (length > 0) & (length <= LONGEST_COMPARED_PROMPT_TOKENS)
+    paired &= columns.equals("status", "ok")
+    tokens = np.where(paired, length, 0)
+    microseconds = np.where(paired, _microseconds(time), 0)
+    result.sums["prompt_time_calls"] = paired
+    result.sums["prompt_time_input_tokens"] = tokens
+    result.sums["prompt_time_model_us"] = microseconds
+    result.wide["prompt_time_squares"] = tokens * tokens
+    result.wide["prompt_time_products"] = tokens * microseconds
+
+
 def _context_and_quality(columns: Columns, result: Measures) -> None:
     if columns.has("turn"):
         multi_turn = columns.number("turn").values > 1
@@ -329,6 +354,8 @@ def _context_and_quality(columns: Columns, result: Measures) -> None:
         result.sums["quality_scored_calls"] = score.known
         result.sums["quality_score_e4"] = tenthousandths
         result.sums["quality_score_squares_e8"] = tenthousandths * tenthousandths
+        rows = np.flatnonzero(score.known)
+        result.maps["quality_buckets"] = Keyed(rows, hundredths(score.values[rows]))
 
 
 def _tenthousandths(share: Numbers) -> Int64s:
@@ -367,6 +394,15 @@ def bucket_keys(values: Floats) -> Int64s:
     return np.where(values == 0, ZERO_KEY, np.maximum((bits >> MANTISSA_SHIFT) - KEY_BIAS, LOWEST_KEY))
 
 
-def words_of(picodollars: Int64s) -> tuple[Int64s, Int64s]:
-    """Split amounts of 0 or more into high and low words, each of which can be summed 2³¹ times."""
-    return picodollars >> WORD_BITS, picodollars & _LOW_WORD
+def hundredths(shares: Floats) -> Int64s:
+    """Return how many whole hundredths each share (0 … 1) holds, 100 for 1.
+
+    Compared with the doubles of 0.00, 0.01 …, since a product lies: 0.29 × 100 is 28.999999999999996. So the keys below 29
+    are exactly the shares for which `share < 0.29` is true.
+    """
+    return np.searchsorted(_HUNDREDTHS, shares, side="right") - 1
+
+
+def words_of(values: Int64s) -> tuple[Int64s, Int64s]:
+    """Split numbers of 0 or more into high and low words, each of which can be summed 2³¹ times."""
+    return values >> WORD_BITS, values & _LOW_WORD

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS, Aggregate
-from tokentide.schemas.arrow import MONEY, TIME_S, WINDOW_ROWS, aggregate_type
+from tokentide.schemas.arrow import TIME_S, WINDOW_ROWS, aggregate_type
 from tokentide.stream.decode.batch import Int64s
 from tokentide.stream.fold.measures import NAMES
 from tokentide.stream.fold.slots import Slot
@@ -59,8 +59,8 @@ def partial_rows(span: Span, all_slots: Sequence[Slot], totals: Totals, numbers:
 
 
 def _aggregate_column(aggregate: Aggregate, totals: Totals, numbers: Int64s) -> Any:
-    if aggregate.unit == "usd":
-        return _money_column(totals, aggregate.name, numbers)
+    if aggregate.is_wide:
+        return _wide_column(aggregate, totals, numbers)
     if aggregate.merge == "map":
         return _map_column(aggregate, totals, numbers)
     if aggregate.merge == "max":
@@ -68,12 +68,12 @@ def _aggregate_column(aggregate: Aggregate, totals: Totals, numbers: Int64s) -> 
     return pa.array(totals.sums(aggregate.name, numbers))
 
 
-def _money_column(totals: Totals, name: str, numbers: Int64s) -> Any:
-    high, low = totals.money(name, numbers)
+def _wide_column(aggregate: Aggregate, totals: Totals, numbers: Int64s) -> Any:
+    high, low = totals.wide(aggregate.name, numbers)
     words = np.empty((len(numbers), 2), np.uint64)
     words[:, 0] = low
     words[:, 1] = high.astype(np.uint64)
-    return pa.Array.from_buffers(MONEY, len(numbers), [None, pa.py_buffer(words)])
+    return pa.Array.from_buffers(aggregate_type(aggregate), len(numbers), [None, pa.py_buffer(words)])
 
 
 _KEY_ARRAYS: Final = {name: pa.array(names) for name, names in NAMES.items()}

@@ -15,8 +15,8 @@ _KEY_BITS: Final = 17
 _KEY_BIAS: Final = 1 << 16
 """Sketch keys are between −2¹⁵ and 2¹⁵; names are small positions."""
 
-SUMS: Final = tuple(a.name for a in AGGREGATES if a.merge == "sum" and a.unit != "usd")
-MONEY: Final = tuple(a.name for a in AGGREGATES if a.unit == "usd")
+SUMS: Final = tuple(a.name for a in AGGREGATES if a.merge == "sum" and not a.is_wide)
+WIDE: Final = tuple(a.name for a in AGGREGATES if a.is_wide)
 PEAKS: Final = tuple(a.name for a in AGGREGATES if a.merge == "max")
 MAPS: Final = tuple(a.name for a in AGGREGATES if a.merge == "map")
 
@@ -27,7 +27,7 @@ READERS: Final[tuple[Reader, ...]] = ("store", "publish")
 UInt64s = npt.NDArray[np.uint64]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _HIGH, _LOW = "/high", "/low"
-"""Money is two sums; these endings cannot clash with the name of an aggregate."""
+"""A wide sum is two; these endings cannot clash with the name of an aggregate."""
 
 
 class MapCounts(NamedTuple):
@@ -64,8 +64,8 @@ class Totals:
         self._mark_dirty(touched)
         for name, values in measures.sums.items():
             self._add_sum(name, touched, np.add.reduceat(values[order], starts, dtype=np.int64))
-        for name, picodollars in measures.money.items():
-            high, low = words_of(picodollars[order])
+        for name, values in measures.wide.items():
+            high, low = words_of(values[order])
             self._add_sum(f"{name}{_HIGH}", touched, np.add.reduceat(high, starts))
             self._add_sum(f"{name}{_LOW}", touched, np.add.reduceat(low, starts))
         for name, values in measures.peaks.items():
@@ -112,8 +112,8 @@ class Totals:
         """The maximum of each slot; 0 where nothing was reported."""
         return _taken(self._peaks, name, slots)
 
-    def money(self, name: str, slots: Int64s) -> tuple[Int64s, UInt64s]:
-        """Picodollars of each slot as the high and the low word of a 128-bit integer."""
+    def wide(self, name: str, slots: Int64s) -> tuple[Int64s, UInt64s]:
+        """The wide sum of each slot as the high and the low word of a 128-bit integer."""
         low = self.sums(f"{name}{_LOW}", slots)
         high = self.sums(f"{name}{_HIGH}", slots) + (low >> WORD_BITS)
         low_word = (low & ((1 << WORD_BITS) - 1)).astype(np.uint64)

@@ -20,6 +20,7 @@ _EXTREMES = {
     pa.float64(): 1.7976931348623157e308,
     pa.bool_(): True,
     pa.decimal128(38, 12): Decimal("99999999999999999999999999.999999999999"),
+    pa.decimal128(38, 0): Decimal(99999999999999999999999999999999999999),
     pa.timestamp("us", "UTC"): datetime(2100, 1, 1, 23, 59, 59, 999999, tzinfo=UTC),
     pa.timestamp("ms", "UTC"): datetime(2100, 1, 1, 23, 59, 59, 999000, tzinfo=UTC),
     pa.timestamp("s", "UTC"): datetime(2100, 1, 1, 23, 59, 0, tzinfo=UTC),

@@ -41,7 +41,16 @@ def _plan_of(database, query, table):
 
 @pytest.mark.parametrize(
     "source",
-    ["windows", "windows_every(seconds = 3600)", "error_rates", "latency", "costs_every(seconds = 86400)"],
+    [
+        "windows",
+        "windows_every(seconds = 3600)",
+        "error_rates",
+        "latency",
+        "costs_every(seconds = 86400)",
+        "prompt_time_slopes",
+        "longest_prompts",
+        "quality_every(limit = 0.7, seconds = 3600)",
+    ],
 )
 def test_a_filter_on_window_start_reaches_the_primary_index(filled, source):
     query = f"SELECT sum(calls) FROM {{database}}.{source} WHERE window_start >= '2024-03-20 00:00:00'"

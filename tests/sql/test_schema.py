@@ -7,7 +7,16 @@ import pytest
 
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS, SEGMENT_OFFSETS
 from tokentide.schemas.anomaly import Anomaly
-from tokentide.schemas.arrow import EVENT_ROWS, LEDGER_ROWS, MONEY, TIME_MS, TIME_S, TIME_US, WINDOW_ROWS
+from tokentide.schemas.arrow import (
+    EVENT_ROWS,
+    LEDGER_ROWS,
+    MONEY,
+    TIME_MS,
+    TIME_S,
+    TIME_US,
+    WIDE_INTEGER,
+    WINDOW_ROWS,
+)
 from tokentide.schemas.columns import call_columns
 from tokentide.sql.catalogue import catalogue
 from tokentide.sql.meanings import (
@@ -36,6 +45,7 @@ _SCALARS = {
     pa.float64(): "Float64",
     pa.bool_(): "Bool",
     MONEY: "Decimal(38, 12)",
+    WIDE_INTEGER: "Decimal(38, 0)",
     TIME_US: "DateTime64(6, 'UTC')",
     TIME_MS: "DateTime64(3, 'UTC')",
     TIME_S: "DateTime('UTC')",
@@ -136,14 +146,26 @@ def test_windows_of_any_length_have_the_columns_of_windows(database):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["context_hit_rates", "costs", "error_rates", "latency", "latency_breakdown", "prompt_cache_hit_rates"],
+    ("name", "parameters"),
+    [
+        ("context_hit_rates", "seconds = 300"),
+        ("costs", "seconds = 300"),
+        ("error_rates", "seconds = 300"),
+        ("latency", "seconds = 300"),
+        ("latency_breakdown", "seconds = 300"),
+        ("longest_prompts", "seconds = 300"),
+        ("prompt_cache_hit_rates", "seconds = 300"),
+        ("prompt_time_slopes", "seconds = 300"),
+        ("quality", "limit = 0.7, seconds = 300"),
+    ],
 )
-def test_a_metric_has_the_same_columns_by_minute_and_over_longer_windows(database, name):
-    every = [
-        row[0] for row in database.ask(f"DESCRIBE (SELECT * FROM {{database}}.{name}_every(seconds = 300))")
-    ]
-    assert every == list(_types(database, name))
+def test_a_metric_has_the_same_columns_as_listed_and_over_other_windows(database, name, parameters):
+    every = database.ask(f"DESCRIBE (SELECT * FROM {{database}}.{name}_every({parameters}))")
+    listed = _types(database, name)
+    assert [row[0] for row in every] == list(listed)
+    # A listed type is a promise: ClickHouse casts to it, and a NULL that it has no room for is an error.
+    nullable = {row[0] for row in every if row[1].startswith("Nullable")}
+    assert nullable == {column for column, kind in listed.items() if kind.startswith("Nullable")}
 
 
 @pytest.mark.parametrize(

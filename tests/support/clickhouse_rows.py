@@ -94,6 +94,14 @@ def aggregates(events: Iterable[Row]) -> dict[str, Any]:
     durations = [row["duration_ms"] for row in real if row.get("duration_ms") is not None]
     costs = [row["cost_usd"] for row in real if row.get("cost_usd") is not None]
     turns = [row for row in real if (row.get("turn") or 0) > 1]
+    prompts = [row["input_tokens"] for row in real if row.get("input_tokens") is not None]
+    # Written as decimal text, so that no rounding of a double moves a score to another hundredth.
+    scores = [Decimal(str(row["quality_score"])) for row in real if row.get("quality_score") is not None]
+    points = [
+        (row["input_tokens"], round(row["stages_model_ms"] * 1000))
+        for row in real
+        if row.get("stages_model_ms") is not None and row.get("input_tokens") and row["status"] == "ok"
+    ]
     computed: dict[str, Any] = {
         "calls": len(real),
         "test_calls": len(events) - len(real),
@@ -102,7 +110,19 @@ def aggregates(events: Iterable[Row]) -> dict[str, Any]:
         "errors_by_class": Counter(row.get("error_class") or "unknown" for row in failed),
         "errors_by_owner": Counter(row.get("error_owner") or "unknown" for row in failed),
         "errors_by_stage": Counter(row.get("error_stage") or "unknown" for row in failed),
-        "input_tokens": sum(row.get("input_tokens") or 0 for row in real),
+        "input_known_calls": len(prompts),
+        "input_tokens": sum(prompts),
+        "input_tokens_max": max(prompts, default=0),
+        "input_tokens_sketch": Counter(bucket_key(float(tokens)) for tokens in prompts),
+        "prompt_time_calls": len(points),
+        "prompt_time_input_tokens": sum(tokens for tokens, _ in points),
+        "prompt_time_model_us": sum(time_us for _, time_us in points),
+        "prompt_time_squares": sum(tokens * tokens for tokens, _ in points),
+        "prompt_time_products": sum(tokens * time_us for tokens, time_us in points),
+        "quality_scored_calls": len(scores),
+        "quality_score_e4": sum(round(score * 10_000) for score in scores),
+        "quality_score_squares_e8": sum(round(score * 10_000) ** 2 for score in scores),
+        "quality_buckets": Counter(int(score * 100) for score in scores),
         "output_tokens": sum(row.get("output_tokens") or 0 for row in real),
         "cache_read_input_tokens": sum(row.get("cache_read_input_tokens") or 0 for row in real),
         "cost_usd": sum(costs, Decimal(0)),

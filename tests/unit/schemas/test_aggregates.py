@@ -4,12 +4,11 @@ import pyarrow as pa
 import pytest
 
 from tokentide.schemas.aggregates import AGGREGATES, DEFAULT_DIMENSIONS, DIMENSIONS, OTHER_SERIES, STAGES
-from tokentide.schemas.arrow import MONEY, SOURCE_FIELDS, WINDOW_ROWS, aggregate_type
+from tokentide.schemas.arrow import MONEY, SOURCE_FIELDS, WIDE_INTEGER, WINDOW_ROWS, aggregate_type
 from tokentide.schemas.call import Stages
 from tokentide.schemas.columns import call_columns
 from tokentide.stream.fold.measures import NAMES
-from tokentide.stream.fold.totals import MAPS, PEAKS, SUMS
-from tokentide.stream.fold.totals import MONEY as MONEY_SUMS
+from tokentide.stream.fold.totals import MAPS, PEAKS, SUMS, WIDE
 
 BY_NAME = {each.name: each for each in AGGREGATES}
 
@@ -37,7 +36,7 @@ def test_the_dimensions_are_columns_of_an_event_or_its_model() -> None:
 @pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda aggregate: aggregate.name)
 def test_name_unit_and_way_of_merging_agree(aggregate) -> None:
     name = aggregate.name
-    assert (aggregate.merge == "map") == (name.endswith("_sketch") or "_by_" in name)
+    assert (aggregate.merge == "map") == (name.endswith(("_sketch", "_buckets")) or "_by_" in name)
     assert (aggregate.merge == "max") == ("_max" in name)
     assert (aggregate.unit == "usd") == name.endswith("_usd")
     if aggregate.merge == "sum":
@@ -48,9 +47,11 @@ def test_name_unit_and_way_of_merging_agree(aggregate) -> None:
 
 def test_the_type_follows_from_the_way_of_merging() -> None:
     assert aggregate_type(BY_NAME["cost_usd"]) == MONEY
+    assert aggregate_type(BY_NAME["prompt_time_products"]) == WIDE_INTEGER
     assert aggregate_type(BY_NAME["calls"]) == pa.int64()
     assert aggregate_type(BY_NAME["duration_max_us"]) == pa.int64()
     assert aggregate_type(BY_NAME["duration_ms_sketch"]) == pa.map_(pa.int16(), pa.int64())
+    assert aggregate_type(BY_NAME["quality_buckets"]) == pa.map_(pa.int16(), pa.int64())
     assert aggregate_type(BY_NAME["errors_by_class"]) == pa.map_(pa.string(), pa.int64())
 
 
@@ -61,7 +62,7 @@ def test_a_row_of_windows_has_source_window_dimensions_and_every_aggregate_in_or
 
 
 def test_every_aggregate_is_folded_in_exactly_one_way() -> None:
-    assert sorted((*SUMS, *MONEY_SUMS, *PEAKS, *MAPS)) == sorted(BY_NAME)
+    assert sorted((*SUMS, *WIDE, *PEAKS, *MAPS)) == sorted(BY_NAME)
     assert NAMES.keys() == {name for name, each in BY_NAME.items() if each.key_type == "name"}
 
 
@@ -77,8 +78,11 @@ def test_a_share_can_be_computed_for_everything_that_not_all_calls_report() -> N
         "retrieval_hits": "retrieval_reported_calls",
         "retrieval_us": "retrieval_timed_calls",
         "quality_score_e4": "quality_scored_calls",
+        "quality_buckets": "quality_scored_calls",
         "cold_start_calls": "cold_start_reported_calls",
         "input_tokens": "input_known_calls",
+        "input_tokens_max": "input_known_calls",
+        "prompt_time_model_us": "prompt_time_calls",
         "output_tokens": "output_known_calls",
         "cost_usd": "priced_calls",
         "infra_cost_usd": "infra_priced_calls",

@@ -40,11 +40,12 @@ def test_every_statement_is_idempotent():
     schema = catalogue()
     allowed = re.compile(
         r"(CREATE TABLE IF NOT EXISTS|CREATE MATERIALIZED VIEW IF NOT EXISTS|CREATE OR REPLACE (VIEW|FUNCTION)"
-        r"|ALTER TABLE \S+ (ADD (COLUMN|INDEX) IF NOT EXISTS|COMMENT COLUMN|MODIFY))\b"
+        r"|ALTER TABLE \S+\s+(ADD (COLUMN|INDEX) IF NOT EXISTS|COMMENT COLUMN|MODIFY))\b"
     )
     for file in (*schema.migrations, *schema.functions, *schema.views):
         for statement in split_statements(file.text):
             assert allowed.match(statement), (file.name, statement[:60])
+            assert not re.search(r"\bADD (COLUMN|INDEX) (?!IF NOT EXISTS\b)", statement), file.name
 
 
 def test_no_file_names_the_database_itself():
