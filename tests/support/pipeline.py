@@ -81,6 +81,20 @@ class Pipeline:
         assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done.stderr.decode()}"
         return done.stdout.decode()
 
+    @contextmanager
+    def in_background(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command of `tokentide` that runs beside; at the end of the block it has to end well by itself."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "tokentide", *arguments],
+            env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+                _, said = process.communicate(timeout=180)
+            finally:
+                process.kill()
+        assert process.returncode == 0, f"{arguments} ended with {process.returncode}:\n{said.decode()}"
+
     def start_workers(self, count: int) -> None:
         """Start workers; each logs to a file of its own."""
         for _ in range(count):

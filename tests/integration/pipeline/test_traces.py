@@ -1,125 +1,180 @@
 """Recorded traces through the whole path: the totals of the files, whatever happens to the workers.
 
-Each file is counted here by itself, with nothing of the product's.
+Each trace runs with one worker, with three, and with a worker that is killed while it works; each such way sees
+at least four traces on each broker.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
+import random
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
 
 from tests.integration.conftest import NewPipeline
+from tests.integration.pipeline.killing import (
+    SETTINGS,
+    kill_at_random,
+    kill_with_work_in_hand,
+    read_again,
+    start_ready_workers,
+)
+from tests.integration.pipeline.traces import (
+    AZURE,
+    BURSTGPT,
+    CLAUDE_CODE,
+    EXGENTIC,
+    MOONCAKE,
+    RAGPULSE,
+    Totals,
+    Trace,
+    rows_of,
+)
+from tests.support.brokers import Broker
 from tests.support.pipeline import Pipeline
 
 pytestmark = pytest.mark.data
 
-TOTALS = "count() AS calls, countIf(status = 'error') AS errors, sum(input_tokens) AS input, sum(output_tokens) AS output"
+Way = Literal["one worker", "three workers", "killed"]
+WAYS: tuple[Way, ...] = ("one worker", "three workers", "killed")
+
+SENDING_S = 5
+"""How long a trace is sent where a worker is killed meanwhile."""
+
+SHARES: dict[tuple[str, Way], tuple[Trace, ...]] = {
+    ("embedded", "one worker"): (MOONCAKE, CLAUDE_CODE),
+    ("apache_kafka", "one worker"): (RAGPULSE, EXGENTIC),
+    ("embedded", "three workers"): (MOONCAKE, EXGENTIC),
+    ("apache_kafka", "three workers"): (RAGPULSE, CLAUDE_CODE),
+    ("embedded", "killed"): (RAGPULSE, CLAUDE_CODE),
+    ("apache_kafka", "killed"): (MOONCAKE, EXGENTIC),
+}
 
 
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        if ".csv" in path.name:
-            yield from csv.DictReader(lines)
-        else:
-            yield from (json.loads(line) for line in lines)
+def replay(trace: Trace, folder: Path, *options: str) -> list[str]:
+    name, path = trace.format, str(trace.path(folder))
+    return ["replay", "--format", name, path, "--service", name, "--quiet", *options]
 
 
-def replay(running: Pipeline, name: str, path: Path, *options: str) -> None:
-    running.run("replay", "--format", name, str(path), "--speed", "max", *options)
+def send(running: Pipeline, way: Way, folder: Path, *traces: Trace, at_random: int = 0) -> None:
+    """Replay traces and wait until all is stored.
 
-
-def numbers(row: dict[str, Any]) -> dict[str, int]:
-    return {name: int(value) for name, value in row.items()}
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_azure(new_pipeline: NewPipeline, public_data: Path, workers: int) -> None:
-    path = public_data / "azure2023" / "AzureLLMInferenceTrace_code.csv"
-    rows = list(rows_of(path))
-    running = new_pipeline()
-    running.start_workers(workers)
-    replay(running, "azure-llm-2023", path)
+    Where a worker is killed, one is alone at work, and a new one takes over. Kills at random moments, of any worker,
+    need a group: they come after the first kill, and there are three workers.
+    """
+    if way != "killed":
+        running.start_workers({"one worker": 1, "three workers": 3}[way])
+        for trace in traces:
+            running.run(*replay(trace, folder))
+        running.wait()
+        return
+    workers = 3 if at_random else 1
+    start_ready_workers(running, workers)
+    totals = {trace.format: trace.totals(folder).calls for trace in traces}
+    seconds = SENDING_S + 2 * at_random
+    with ExitStack() as stack:
+        senders = [
+            stack.enter_context(
+                running.in_background(
+                    *replay(trace, folder, "--order", "time", "--speed", f"{trace.span_s / seconds:.1f}")
+                )
+            )
+            for trace in traces
+        ]
+        kill_with_work_in_hand(running, range(workers), senders, totals)
+        running.start_workers(1)
+        # The first of the random kills comes for certain before the end of the log is sent.
+        assert kill_at_random(running, senders[0], at_random, random.Random(11)) >= min(at_random, 1)
     running.wait()
+    assert read_again(running) > 0
 
-    row = running.one(
-        "SELECT count() AS calls, quantileExact(0.5)(input_tokens) AS i, quantileExact(0.5)(output_tokens) AS o FROM events"
-    )
-    assert numbers(row) == {"calls": 8819, "i": 1469, "o": 13}
-    assert statistics.median_high(int(r["ContextTokens"]) for r in rows) == 1469
-    per_minute = Counter(r["TIMESTAMP"][:16] for r in rows)
-    stored = running.query(
-        "SELECT formatDateTime(window_start, '%F %H:%i') AS minute, sum(calls) AS n FROM windows GROUP BY minute"
-    )
-    assert {r["minute"]: int(r["n"]) for r in stored} == dict(per_minute)
+
+def pipeline_for(new_pipeline: NewPipeline, way: Way) -> Pipeline:
+    return new_pipeline(**SETTINGS) if way == "killed" else new_pipeline()
+
+
+def stored(running: Pipeline, view: Literal["events", "windows"]) -> dict[str, Totals]:
+    """The sums of each service by one of the views."""
+    calls, errors = {
+        "events": ("count()", "countIf(status = 'error')"),
+        "windows": ("sum(calls)", "sum(errors)"),
+    }[view]
+    rows = running.client.query(
+        f"SELECT service, {calls}, {errors}, sum(input_tokens), sum(output_tokens) FROM {view} GROUP BY service"
+    ).result_rows
+    return {str(service): Totals(*map(int, numbers)) for service, *numbers in rows}
+
+
+def assert_right(running: Pipeline, folder: Path, *traces: Trace) -> dict[str, Totals]:
+    """Events, windows and the audit agree with the files; return the sums."""
+    counted = {trace.format: trace.totals(folder) for trace in traces}
+    assert stored(running, "events") == counted
+    assert stored(running, "windows") == counted
     running.run("audit")
+    return counted
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_burstgpt_also_when_a_worker_is_killed_in_the_middle(
-    new_pipeline: NewPipeline, public_data: Path, workers: int
+@pytest.mark.parametrize("way", WAYS)
+def test_azure(new_pipeline: NewPipeline, public_data: Path, way: Way) -> None:
+    running = pipeline_for(new_pipeline, way)
+    send(running, way, public_data, AZURE)
+
+    assert assert_right(running, public_data, AZURE)["azure-llm-2023"].calls == 8819
+    ((input_, output),) = running.client.query(
+        "SELECT quantileExact(0.5)(input_tokens), quantileExact(0.5)(output_tokens) FROM events"
+    ).result_rows
+    rows = list(rows_of(AZURE.path(public_data)))
+    assert input_ == statistics.median_high(int(row["ContextTokens"]) for row in rows) == 1469
+    assert output == statistics.median_high(int(row["GeneratedTokens"]) for row in rows) == 13
+    minutes = running.client.query(
+        "SELECT formatDateTime(window_start, '%F %H:%i') AS minute, sum(calls) FROM windows GROUP BY minute"
+    ).result_rows
+    assert {minute: int(calls) for minute, calls in minutes} == Counter(row["TIMESTAMP"][:16] for row in rows)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_burstgpt_with_workers_killed_at_random_moments_too(
+    new_pipeline: NewPipeline, public_data: Path, way: Way
 ) -> None:
-    path = public_data / "burstgpt" / "BurstGPT_1_days0-3.csv.gz"
-    running = new_pipeline(TOKENTIDE_WORKER_CHECKPOINT_SECONDS="0.2")
-    running.start_workers(workers)
-    replay(running, "burstgpt", path)
-    running.kill_worker()
-    running.start_workers(1)
-    running.wait()
+    running = pipeline_for(new_pipeline, way)
+    send(running, way, public_data, BURSTGPT, at_random=3)
 
-    assert numbers(running.one(f"SELECT {TOTALS} FROM events")) == {
-        "calls": 10_796, "errors": 954, "input": 6_576_387, "output": 2_593_858,
-    }  # fmt: skip
-    by_model = running.query(
-        "SELECT model, sum(calls) AS calls, sum(errors) AS errors, sum(priced_calls) AS priced FROM windows GROUP BY model"
-    )
-    assert {r["model"]: (int(r["calls"]), int(r["errors"]), int(r["priced"])) for r in by_model} == {
+    assert assert_right(running, public_data, BURSTGPT) == {
+        "burstgpt": Totals(10_796, 954, 6_576_387, 2_593_858)
+    }
+    by_model = running.client.query(
+        "SELECT model, sum(calls), sum(errors), sum(priced_calls) FROM windows GROUP BY model"
+    ).result_rows
+    assert {model: tuple(map(int, numbers)) for model, *numbers in by_model} == {
         "gpt-3.5-turbo": (7111, 508, 7111),
         "gpt-4": (3685, 446, 3685),
     }
-    running.run("audit")
 
 
-def test_mooncake_ragpulse_exgentic_and_claude_code(new_pipeline: NewPipeline, public_data: Path) -> None:
-    running = new_pipeline()
-    running.start_workers(1)
-    files = {
-        "mooncake": public_data / "mooncake" / "conversation_trace_min00-30.jsonl.gz",
-        "ragpulse": public_data / "ragpulse" / "0_trace_days0-3.jsonl.gz",
-        "otel-spans": public_data / "agent_spans" / "exgentic_swebench_spans_A.jsonl.gz",
-        "claude-code": public_data / "agent_spans" / "claude_code_turns_A.jsonl.gz",
-    }
-    for name, path in files.items():
-        replay(running, name, path, "--service", name)
-    running.wait()
-    stored = {
-        row.pop("service"): numbers(row)
-        for row in running.query(
-            f"SELECT service, {TOTALS}, ifNull(sum(cache_read_input_tokens), 0) AS cached FROM events GROUP BY service"
+@pytest.mark.parametrize("way", WAYS)
+def test_mooncake_ragpulse_exgentic_and_claude_code_in_pairs(
+    new_pipeline: NewPipeline, broker: Broker, public_data: Path, way: Way
+) -> None:
+    traces = SHARES[broker.kind, way]
+    running = pipeline_for(new_pipeline, way)
+    send(running, way, public_data, *traces)
+
+    counted = assert_right(running, public_data, *traces)
+    if MOONCAKE in traces:
+        ((cached,),) = running.client.query(
+            "SELECT sum(cache_read_input_tokens) FROM events WHERE service = 'mooncake'"
+        ).result_rows
+        assert (cached, counted["mooncake"].input_tokens) == (25_555_226, 73_604_194)
+
+
+def test_each_trace_sees_every_way_and_both_brokers() -> None:
+    for trace in (MOONCAKE, RAGPULSE, EXGENTIC, CLAUDE_CODE):
+        seen = [place for place, traces in SHARES.items() if trace in traces]
+        assert {way for _, way in seen} == set(WAYS), trace.format
+        assert {kind for kind, way in seen if way != "one worker"} == {"embedded", "apache_kafka"}, (
+            trace.format
         )
-    }
-    assert stored["mooncake"] == {
-        "calls": 5719, "errors": 0, "input": 73_604_194, "cached": 25_555_226,
-        "output": sum(row["output_length"] for row in rows_of(files["mooncake"])),
-    }  # fmt: skip
-    for name, (input_, output, failed) in {
-        "ragpulse": ("input_length", "output_length", lambda _: False),
-        "otel-spans": ("input_tokens", "output_tokens", lambda row: row["is_error"]),
-        "claude-code": ("input_tokens", "output_tokens", lambda _: False),
-    }.items():
-        rows = list(rows_of(files[name]))
-        counted = {
-            "calls": len(rows),
-            "errors": sum(1 for row in rows if failed(row)),
-            "input": sum(row[input_] or 0 for row in rows),
-            "output": sum(row[output] or 0 for row in rows),
-        }
-        assert {key: stored[name][key] for key in counted} == counted, name
-    running.run("audit")
