@@ -124,7 +124,7 @@ def test_dimensions_that_are_not_in_use_do_not_tell_series_apart() -> None:
     assert names == ["m", "n", ""]
 
 
-def test_overflow_is_counted_for_each_window_of_each_series_over_the_cap() -> None:
+def test_overflow_is_counted_once_a_batch_for_each_window_of_each_series_over_the_cap() -> None:
     slots = Slots(("service",), 1)
     assert assigned(slots, "aab", [0, 1, 0]) == [0, 1, 2]
     assert slots.overflowed == 1
@@ -132,4 +132,6 @@ def test_overflow_is_counted_for_each_window_of_each_series_over_the_cap() -> No
     assert slots.overflowed == 3
     assert assigned(slots, "aa", [0, 1]) == [0, 1]
     assert slots.overflowed == 3
+    assert assigned(slots, "ccdc", [1, 1, 1, 1]) == [3, 3, 3, 3]
+    assert slots.overflowed == 5
     assert [slot.series for slot in slots.all()] == [series("a")] * 2 + [series(OTHER_SERIES)] * 2
