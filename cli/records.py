@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -119,18 +120,49 @@ def readable_letter(letter: Mapping[str, object]) -> dict[str, object]:
         return dict(letter)
 
 
-def anomaly_line(anomaly: Mapping[str, object]) -> Line:
-    """An incident's state: time, what happened to it, how bad, and its summary."""
-    state = _text(anomaly.get("state"), 10)
+def anomaly_line(
+    anomaly: Mapping[str, object],
+    *,
+    told_ms: int | None = None,
+    before: Mapping[str, object] | None = None,
+) -> Line:
+    """What a message says of an incident: when it was told, what happened, how bad, its summary and its begin.
+
+    Args:
+        anomaly: the message.
+        told_ms: Kafka's time of it, ms since 1970.
+        before: the message before it of the same incident, where it was seen.
+    """
+    happened = _what_happened(anomaly, before)
     severity = _text(anomaly.get("severity"), 10)
-    tone: Tone = "green" if state == "resolved" else "red" if severity == "critical" else "yellow"
+    tone: Tone = "green" if happened == "resolved" else "red" if severity == "critical" else "yellow"
     return (
-        (_time(anomaly.get("updated_at")), "dim"),
-        (f" {state:<8} {severity:<8}", tone),
+        (_time(told_ms), "dim"),
+        (f" {happened:<8} {severity:<8}", tone),
         (f" {_text(anomaly.get('rule'), 24)}", "bold"),
         (f"  {_text(anomaly.get('summary'), 300)}", None),
+        (f"  since {_time(anomaly.get('started_at'))}", "dim"),
         (f"  {printable(str(anomaly.get('anomaly_id')))[:8]} rev {anomaly.get('revision')}", "dim"),
     )
+
+
+def _what_happened(anomaly: Mapping[str, object], before: Mapping[str, object] | None) -> str:
+    state = anomaly.get("state")
+    if state != "open":
+        return _text(state, 10)
+    if before is not None and before.get("state") == "resolved":
+        return "reopened"
+    return "opened" if anomaly.get("revision") == 1 else "updated"
+
+
+_NO_NEWS: Final = frozenset({"revision", "example_event_ids"})
+
+
+def is_news(anomaly: Mapping[str, object], before: Mapping[str, object] | None) -> bool:
+    """Whether a line for a human would say anything new: not where only examples came, as they do soon after the opening."""
+    if before is None:
+        return True
+    return any(anomaly.get(name) != before.get(name) for name in (anomaly.keys() | before.keys()) - _NO_NEWS)
 
 
 def _text(value: object, width: int) -> str:
@@ -142,13 +174,13 @@ def _number(value: object) -> str:
 
 
 def _time(value: object) -> str:
-    """Date and time in UTC to the second, from RFC 3339 or from a number since 1970."""
-    if isinstance(value, str):
-        return printable(value)[:19]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1000 if abs(value) >= 1e11 else value
-        try:
-            return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        except (ValueError, OverflowError, OSError):
-            return "-" * 19
-    return "-" * 19
+    """Date and time in UTC to the second, from RFC 3339 or from a number since 1970; other text as it is."""
+    moment = None
+    with suppress(ValueError, OverflowError, OSError):
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            moment = datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return clipped(printable(value), 20) if isinstance(value, str) else "-" * 20

@@ -10,6 +10,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal, TextIO
@@ -44,7 +45,9 @@ def toned(text: str, tone: Tone, stream: TextIO | None = None) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line for a human beside the results: to standard error, at once."""
+    """Write a line for a human beside the results: to standard error, at once, and after all results so far."""
+    with suppress(OSError, ValueError):  # closed by its reader: whoever writes to it next is told
+        sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
 
 

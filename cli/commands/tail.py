@@ -12,20 +12,30 @@ from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import begin_offsets, consumer, partitions_of
 from tokentide.cli.offsets import end_offsets
-from tokentide.cli.records import Line, anomaly_line, event_line, items_of, letter_lines, readable_letter
+from tokentide.cli.records import (
+    Line,
+    anomaly_line,
+    event_line,
+    is_news,
+    items_of,
+    letter_lines,
+    readable_letter,
+)
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, toned
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
 
     from tokentide.config import TopicSettings
 
 DESCRIPTION = """Follow events, refused records or incidents as they arrive, from Kafka; Ctrl-C ends it.
 
 events: one line a call, packed records unpacked. rejects: where, why, and the refused bytes as text.
-anomalies: each change of an incident. With --json each item is one line of JSON in full: events as they
-were sent (with their texts), refused records with `value_text` beside the bytes."""
+anomalies: each change of an incident, with the time at which it was told; a message that only adds examples is left out.
+Times are UTC. With --json each item is one line of JSON in full: events as they were sent (with their texts), refused
+records with `value_text` beside the bytes, and every message of an incident."""
 EXAMPLES = (
     Example("tokentide tail anomalies", "Watch incidents open and resolve."),
     Example("tokentide tail rejects --from-beginning --no-follow", "See all that was refused, and why."),
@@ -52,6 +62,8 @@ class Item(NamedTuple):
     partition: int
     offset: int
     value: bytes | None
+    timestamp_ms: int | None
+    """Kafka's time of the record."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     topic = _topic(settings.topics, args.topic)
     printed = 0
+    show = _Printer(args.topic, as_json=args.json)
     with consumer(settings.kafka, fetch_max_wait_ms=500) as client:
         partitions = partitions_of(client, topic)
         ends = end_offsets(settings.kafka, topic, partitions)
@@ -66,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
         for item in _items(client, topic, starts=starts, ends=ends, follow=not args.no_follow):
             if args.limit is not None and printed >= args.limit:
                 break
-            _print(args.topic, item, as_json=args.json)
-            printed += 1
+            printed += show(item)
             if printed == args.limit:
                 break
     return ExitCode.OK
@@ -101,38 +113,55 @@ def _items(
         for records in client.poll(timeout_ms=250).values():
             for record in records:
                 if follow or record.offset < ends[record.partition]:
-                    yield from _unpacked(record.value, record.partition, record.offset)
+                    yield from _unpacked(record)
 
 
-def _unpacked(value: bytes | None, partition: int, offset: int) -> Iterator[Item]:
-    for content in items_of(value):
-        yield Item(content, partition, offset, value)
+def _unpacked(record: ConsumerRecord) -> Iterator[Item]:
+    for content in items_of(record.value):
+        yield Item(content, record.partition, record.offset, record.value, record.timestamp)
 
 
-def _print(topic: str, item: Item, *, as_json: bool) -> None:
-    place = f"{item.partition}/{item.offset}"
-    if item.content is None:
+class _Printer:
+    """Prints items; remembers the last message of each incident."""
+
+    def __init__(self, topic: str, *, as_json: bool) -> None:
+        self._topic = topic
+        self._as_json = as_json
+        self._incidents: dict[str, Mapping[str, object]] = {}
+
+    def __call__(self, item: Item) -> bool:
+        """Print an item; False: it says nothing new to a human."""
+        if item.content is None:
+            self._print_unreadable(item)
+        elif self._as_json:
+            content = readable_letter(item.content) if self._topic == "rejects" else item.content
+            print(json.dumps(content, ensure_ascii=False), flush=True)
+        else:
+            lines = list(self._lines(item, item.content))
+            for line in lines:
+                print(_written(line), flush=True)
+            return bool(lines)
+        return True
+
+    def _print_unreadable(self, item: Item) -> None:
         size = len(item.value or b"")
-        if as_json:
+        if self._as_json:
             print_json({"partition": item.partition, "offset": item.offset, "unreadable_bytes": size})
         else:
+            place = f"{item.partition}/{item.offset}"
             print(toned(f"{place}: {size:,} bytes that are no JSON object", "red"), flush=True)
-        return
-    if as_json:
-        content = readable_letter(item.content) if topic == "rejects" else item.content
-        print(json.dumps(content, ensure_ascii=False), flush=True)
-        return
-    for line in _lines(topic, item.content, place):
-        print(_written(line), flush=True)
 
-
-def _lines(topic: str, content: Mapping[str, object], place: str) -> Iterator[Line]:
-    if topic == "events":
-        yield event_line(content, place)
-    elif topic == "rejects":
-        yield from letter_lines(content)
-    else:
-        yield anomaly_line(content)
+    def _lines(self, item: Item, content: Mapping[str, object]) -> Iterator[Line]:
+        if self._topic == "events":
+            yield event_line(content, f"{item.partition}/{item.offset}")
+        elif self._topic == "rejects":
+            yield from letter_lines(content)
+        else:
+            name = str(content.get("anomaly_id"))
+            before = self._incidents.get(name)
+            self._incidents[name] = content
+            if is_news(content, before):
+                yield anomaly_line(content, told_ms=item.timestamp_ms, before=before)
 
 
 def _written(line: Line) -> str:

@@ -109,6 +109,7 @@ class Record(NamedTuple):
     partition: int
     offset: int
     value: bytes | None
+    timestamp: int = 1714558830000
 
 
 class Consumer:
@@ -206,6 +207,37 @@ def test_refused_records_take_two_lines(monkeypatch: pytest.MonkeyPatch, capsys:
     first, second = capsys.readouterr().out.splitlines()
     assert "not_json" in first
     assert second.strip() == "nope  (4 bytes)"
+
+
+def incident(revision: int, **changes: object) -> bytes:
+    states = {"anomaly_id": "ab" * 16, "revision": revision, "state": "open", "severity": "critical"}
+    return json.dumps({**states, "example_event_ids": [], **changes}).encode()
+
+
+INCIDENT: list[bytes | None] = [
+    incident(1),
+    incident(2, example_event_ids=["x"]),
+    incident(3, value="0.9"),
+    incident(4, value="0.9", state="resolved"),
+]
+
+
+def test_an_incident_is_followed_without_messages_that_only_add_examples(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    options = ("anomalies", "--from-beginning", "--no-follow", "--limit", "3")
+    assert tailed(monkeypatch, INCIDENT, *options, end=4) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [words[:2] for words in shown] == [
+        ["2024-05-01T10:20:30Z", happened] for happened in ("opened", "updated", "resolved")
+    ]
+
+
+def test_a_program_gets_every_message_of_an_incident(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert tailed(monkeypatch, INCIDENT, "anomalies", "--from-beginning", "--no-follow", "--json", end=4) == 0
+    assert [json.loads(line)["revision"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3, 4]
 
 
 # init

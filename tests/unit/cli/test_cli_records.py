@@ -12,6 +12,7 @@ from tokentide.cli.records import (
     Line,
     anomaly_line,
     event_line,
+    is_news,
     items_of,
     letter_lines,
     payload_text,
@@ -71,9 +72,12 @@ def test_an_event_is_one_line_without_its_texts() -> None:
     assert "canary" not in line
 
 
-@pytest.mark.parametrize("timestamp", [1714558830, 1714558830123, 1714558830.5, "2024-05-01T10:20:30Z"])
+@pytest.mark.parametrize(
+    "timestamp",
+    [1714558830, 1714558830123, 1714558830.5, "2024-05-01T10:20:30Z", "2024-05-01T12:20:30.9+02:00"],
+)
 def test_times_are_shown_in_utc_however_they_are_written(timestamp: object) -> None:
-    assert text(event_line({"timestamp": timestamp}, "")).startswith("2024-05-01T10:20:30 ")
+    assert text(event_line({"timestamp": timestamp}, "")).startswith("2024-05-01T10:20:30Z ")
 
 
 @pytest.mark.parametrize(
@@ -140,27 +144,49 @@ def test_base64_that_is_broken_is_shown_as_not_kept() -> None:
     assert "kept as SHA-256" in payload_text({**letter(b"x"), "value_base64": "!!!"})
 
 
-def test_an_incident_says_what_happened_to_it() -> None:
-    line = text(
-        anomaly_line(
-            {
-                "anomaly_id": "0123456789abcdef",
-                "revision": 3,
-                "state": "open",
-                "rule": "error_rate",
-                "severity": "critical",
-                "updated_at": "2024-05-01T10:25:00Z",
-                "summary": "42 % of calls fail",
-            }
-        )
+OPENED = {
+    "anomaly_id": "0123456789abcdef",
+    "revision": 1,
+    "state": "open",
+    "rule": "error_rate",
+    "severity": "critical",
+    "started_at": "2024-05-01T10:20:00Z",
+    "updated_at": "2024-05-01T10:26:00Z",
+    "example_event_ids": [],
+    "summary": "42 % of calls fail",
+}
+TOLD_MS = 1714558830000
+
+
+def test_an_incident_says_when_it_was_told_and_not_the_end_of_its_minute() -> None:
+    """That end may lie in the future."""
+    line = text(anomaly_line(OPENED, told_ms=TOLD_MS))
+    assert line == (
+        "2024-05-01T10:20:30Z opened   critical error_rate  42 % of calls fail  "
+        "since 2024-05-01T10:20:00Z  01234567 rev 1"
     )
-    for part in (
-        "2024-05-01T10:25:00",
-        "open",
-        "critical",
-        "error_rate",
-        "42 % of calls fail",
-        "01234567",
-        "rev 3",
-    ):
-        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "happened"),
+    [
+        ({}, None, "opened"),
+        ({"revision": 3}, None, "updated"),
+        ({"revision": 3}, OPENED, "updated"),
+        ({"revision": 4, "state": "resolved"}, OPENED, "resolved"),
+        ({"revision": 5}, OPENED | {"state": "resolved"}, "reopened"),
+        ({"state": None}, None, "-"),
+    ],
+)
+def test_an_incident_says_what_happened_to_it(
+    change: dict[str, object], before: dict[str, object] | None, happened: str
+) -> None:
+    assert text(anomaly_line(OPENED | change, told_ms=TOLD_MS, before=before)).split()[1] == happened
+
+
+def test_that_examples_came_is_no_news() -> None:
+    with_examples = OPENED | {"revision": 2, "example_event_ids": ["a"]}
+    assert is_news(OPENED, None)
+    assert not is_news(with_examples, OPENED)
+    assert is_news(with_examples | {"severity": "warning"}, OPENED)
+    assert is_news(with_examples | {"resolved_at": "2024-05-01T10:30:00Z"}, OPENED)

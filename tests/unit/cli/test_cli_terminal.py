@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
 
-from tokentide.cli.terminal import clipped, has_colour, print_json, printable, table
+from tokentide.cli.terminal import clipped, has_colour, print_json, printable, say, table
 
 
 class Terminal(io.StringIO):
@@ -60,3 +62,29 @@ def test_a_cut_is_marked() -> None:
 def test_json_is_one_line_with_exact_decimals(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"usd": Decimal("0.000000000001"), "text": "ä\n"})
     assert capsys.readouterr().out == '{"usd": "0.000000000001", "text": "ä\\n"}\n'
+
+
+def test_lines_for_humans_come_after_the_results_before_them() -> None:
+    """Also where both go to one file: what is printed to a file is held back by Python."""
+    code = "from tokentide.cli.terminal import say; print('first'); say('second'); print('third')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["first", "second", "third"]
+
+
+def test_a_line_for_humans_is_written_though_nobody_reads_the_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    say("still said")
+    assert capsys.readouterr().err == "still said\n"
