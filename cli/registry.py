@@ -50,7 +50,7 @@ _SEND: Final = "Sending events"
 _LOOK: Final = "Looking at results"
 
 COMMANDS: Final = (
-    Command("demo", _ONE, "Start everything, send made-up traffic with an incident, show live numbers."),
+    Command("demo", _ONE, "Start everything, send made-up traffic with two incidents, show live numbers."),
     Command("up", _ONE, "Start broker, ClickHouse and workers, and keep them running."),
     Command("init", _RUN, "Create the topics and the ClickHouse tables, or bring them up to date."),
     Command("worker", _RUN, "Run one stream worker: events in, windows, rows and incidents out."),

@@ -19,7 +19,7 @@ from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.commands.query import TABLE_FORMAT
 from tokentide.cli.commands.simulate import seconds_of
 from tokentide.cli.demo.board import Board, read_board
-from tokentide.cli.demo.view import incident_line, live_view, plain_line
+from tokentide.cli.demo.view import incident_line, incident_lines, live_view, plain_line
 from tokentide.cli.exits import ExitCode, TerminatedError, UsageError
 from tokentide.cli.extras import require_extra
 from tokentide.cli.kafka_access import admin_client
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from tokentide.embedded.supervisor import Supervisor
 
 DESCRIPTION = """Start a broker, ClickHouse and a worker on free ports, send made-up history and then live traffic with two
-incidents, show live numbers, check that everything adds up, and end. Nothing is left behind unless --data-dir is given.
+incidents, which are noticed after some 45 seconds, show live numbers, check that everything adds up, and end. Nothing is
+left behind unless --data-dir is given.
 
 On a terminal the numbers are a live table, elsewhere plain lines.
 Exit code 0: everything was stored, and the audit agrees."""
@@ -157,8 +158,8 @@ def _show(traffic: Traffic, supervisor: Supervisor) -> bool:
     is_stored = _wait(settings)
     board = read_board(clickhouse)
     print(plain_line(board, elapsed_s=display.elapsed_s))
-    for incident in board.incidents:
-        print(incident_line(incident))
+    for line in incident_lines(board):
+        print(line)
     agrees = _audit(settings)
     _ask(clickhouse)
     return is_stored and agrees

@@ -19,7 +19,16 @@ RATE_PER_SECOND: Final = 6.0
 """With the usual history that is some 40,000 events: seconds of work."""
 FAILING_SERVICE: Final = "checkout"
 DEAR_SERVICE: Final = "code-agent"
+NOTICED_AFTER_S: Final = 45.0
+"""When both incidents have been noticed, at the rate above: the burst after some 35 seconds of live traffic, the costs after some 45."""
 _STOP_WITHIN_S: Final = 10.0
+
+
+def live_phase(live_s: float) -> str:
+    """What is said of the live part: what it is too short for, it does not promise."""
+    if live_s > NOTICED_AFTER_S:
+        return "sending live traffic with two incidents"
+    return f"sending live traffic; its two incidents would take some {NOTICED_AFTER_S:.0f} s to be noticed"
 
 
 def incidents(live_s: float) -> tuple[Incident, ...]:
@@ -85,7 +94,7 @@ class Traffic:
         try:
             self._send(replace(common, history_s=self.history_s, is_live=False))
             if not self._is_stopped.is_set():
-                self.phase = "sending live traffic with two incidents"
+                self.phase = live_phase(self.live_s)
                 self._send(replace(common, live_s=self.live_s, incidents=incidents(self.live_s)))
         except CliError as error:
             self.error = error

@@ -35,6 +35,13 @@ def incident_line(incident: IncidentRow) -> str:
     return f"  {incident.state.upper()} {incident.severity} {incident.rule}: {incident.summary}"
 
 
+def incident_lines(board: Board) -> list[str]:
+    """The incidents as they stand at the end, under a heading."""
+    if not board.incidents:
+        return ["no incidents were noticed"]
+    return ["incidents, as they stand now:", *map(incident_line, board.incidents)]
+
+
 def live_view(board: Board, *, elapsed_s: float, note: str) -> RenderableType:
     """The whole screen, for `rich.live`."""
     from rich.console import Group  # noqa: PLC0415 - an extra

@@ -11,11 +11,21 @@ from decimal import Decimal
 
 import pytest
 
+from tokentide.cli.commands.demo import DESCRIPTION
 from tokentide.cli.demo import board as board_module
 from tokentide.cli.demo import story
 from tokentide.cli.demo.board import Board, IncidentRow, ServiceRow, read_board
-from tokentide.cli.demo.story import StoppableSink, incidents
-from tokentide.cli.demo.view import clock, duration, incident_line, live_view, percent, plain_line, usd
+from tokentide.cli.demo.story import NOTICED_AFTER_S, StoppableSink, incidents, live_phase
+from tokentide.cli.demo.view import (
+    clock,
+    duration,
+    incident_line,
+    incident_lines,
+    live_view,
+    percent,
+    plain_line,
+    usd,
+)
 from tokentide.config import load_settings
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
 
@@ -122,6 +132,21 @@ def test_both_incidents_begin_and_last_to_the_end(live_s: float) -> None:
     for incident in incidents(live_s):
         assert not incident.is_active(0)
         assert incident.is_active(live_s - 0.001)
+
+
+def test_a_demo_that_is_too_short_for_its_incidents_does_not_promise_them() -> None:
+    assert live_phase(60.0) == "sending live traffic with two incidents"
+    assert "would take some 45 s to be noticed" in live_phase(20.0)
+    assert f"after some {NOTICED_AFTER_S:.0f} seconds" in DESCRIPTION
+
+
+def test_incidents_at_the_end_stand_under_a_heading() -> None:
+    assert incident_lines(BOARD) == [
+        "incidents, as they stand now:",
+        "  OPEN critical error_rate: 42 % of calls fail",
+        "  RESOLVED warning error_rate: 42 % of calls fail",
+    ]
+    assert incident_lines(BOARD._replace(incidents=())) == ["no incidents were noticed"]
 
 
 @pytest.mark.parametrize(
