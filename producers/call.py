@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, Protocol, Self, TypeVar, cast, get_args
 
+from tokentide.producers.contract_names import EVENT_FIELDS, Misnomer, misnamed
 from tokentide.producers.failure import Failure, failure_of, is_from
 from tokentide.producers.rfc3339 import rfc3339
 from tokentide.producers.usage import Fields, anthropic_fields, openai_fields
@@ -70,6 +71,10 @@ class Recorder(Protocol):
         """Have a mistake in the use of a call counted and logged; raises in strict mode only."""
         ...
 
+    def note_misnomers(self, found: Sequence[Misnomer]) -> None:
+        """Have names that the contract does not have logged; raises in strict mode only."""
+        ...
+
 
 def current_call() -> Call | None:
     """Return the innermost call that this task or thread is inside of, or None."""
@@ -94,7 +99,13 @@ class Call:
     # what the application tells
 
     def set(self, **fields: object) -> None:
-        """Set fields of the event by their names in the contract; None leaves a field as it is."""
+        """Set fields of the event by their names in the contract; None leaves a field as it is.
+
+        Raises:
+            EventError: only with `strict=True`: the contract has no field of that name.
+        """
+        if not EVENT_FIELDS.issuperset(fields):
+            self._recorder.note_misnomers(misnamed(fields))
         self._fields.update((name, value) for name, value in fields.items() if value is not None)
 
     def stage(self, name: StageName) -> Stage:

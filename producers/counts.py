@@ -15,6 +15,8 @@ from typing import Final, Literal, NamedTuple
 
 log: Final = logging.getLogger("tokentide")
 
+MOST_NAMES: Final = 100
+"""Told once each; an event made of arbitrary names may not fill the memory or the log."""
 LONGEST_WAIT_S: Final = 0.05
 """For the books, by those who want to read them."""
 
@@ -117,6 +119,7 @@ class Counts:
 
     def __init__(self, monotonic: Callable[[], float], *, every_s: float = 60.0) -> None:
         self._notes: deque[_Note] = deque()
+        self._named: set[str] = set()
         self._books = RLock()  # re-entrant only so that a handler finds `_is_entering` instead of waiting
         self._is_entering = False
         self._monotonic = monotonic
@@ -167,6 +170,13 @@ class Counts:
         """Have a state of affairs logged that costs no event yet, such as a full disk."""
         self._notes.append(_Note("trouble", 0, text))
         self.report()
+
+    def unknown(self, field: str, problem: str) -> None:
+        """Have a field that the contract does not know logged, once for each name; its event is sent all the same."""
+        if field in self._named or len(self._named) >= MOST_NAMES:
+            return
+        self._named.add(field)
+        self.trouble(f"{field} is sent unchanged, but {problem}")
 
     def report(self, *, last: bool = False) -> None:
         """Log what went wrong, if a minute has passed since the last line, or if this is the last."""

@@ -75,7 +75,7 @@ class Dispatcher:
         self._counts = counts
         self._options = options
         self._monotonic = monotonic
-        self._inspector = Inspector(counts, monotonic) if options.sample_checks else None
+        self._inspector = Inspector(counts) if options.sample_checks else None
         self._packed: deque[Packed] = deque()
         self._flights: dict[int, _Flight] = {}
         self._flying_bytes = 0
@@ -143,6 +143,7 @@ class Dispatcher:
         self._settle_ends(now)
         self.spool.keep(now)
         self._tell_away()
+        self._inspect()
         self._counts.report()
         return self._wait_s(now, hurry=hurry)
 
@@ -157,6 +158,7 @@ class Dispatcher:
             if not self._to_spool(record, now):
                 self._counts.drop(Drop.NOT_DELIVERED, record.events)
         self.spool.close()
+        self._inspect()
         self._counts.report(last=True)
         return all_delivered
 
@@ -164,6 +166,10 @@ class Dispatcher:
         """In a forked child: let go of what belongs to the parent."""
         self._transport.abandon()
         self.spool.abandon()
+
+    def _inspect(self) -> None:
+        if self._inspector:
+            self._inspector.look()
 
     # what has come back
 
@@ -297,8 +303,8 @@ class Dispatcher:
             or self._buffer.bytes >= self._record_max_bytes
         ):
             events = self._buffer.take(options.record_max_events)
-            if self._inspector and events:
-                self._inspector.look(events[0], now)
+            if self._inspector:
+                self._inspector.choose(events, now)
             self._packed.extend(
                 packs(events, max_events=options.record_max_events, max_bytes=self._record_max_bytes)
             )

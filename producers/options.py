@@ -54,7 +54,7 @@ class ProducerOptions:
     error_messages: bool = True
     """Whether `producer.call` records the text of exceptions (cut to 500 characters)."""
     sample_checks: bool = True
-    """Whether a sample of the events is checked against the whole contract in the background."""
+    """Whether the first events and then one a second are checked against the whole contract in the background."""
     kafka_logs: bool = False
     """Whether the Kafka client's own log lines are let through; they may hold payloads at DEBUG."""
 

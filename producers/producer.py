@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 
 from tokentide.producers.call import Call, observed
 from tokentide.producers.clock import SYSTEM_CLOCK, Clock
+from tokentide.producers.contract_names import EVENT_FIELDS, Misnomer, misnamed, misnomers
 from tokentide.producers.counts import Drop, ProducerStats
 from tokentide.producers.engine import Engine
 from tokentide.producers.environment import is_disabled, read_environment
@@ -159,7 +160,7 @@ class Producer:
         is written out at once: changing the dictionary afterwards has no effect on what is sent.
 
         Raises:
-            EventError: only with `strict=True`: the event breaks the contract.
+            EventError: only with `strict=True`: the event breaks the contract, or has a field that it does not know.
         """
         if self._is_disabled:
             return
@@ -170,8 +171,8 @@ class Producer:
             return
         if mended is not None:
             self._engine.counts.mend(mended)
-        if self._strict and (problem := contract_problem(value)):
-            raise EventError("", problem)
+        if self._strict:
+            _insist(value)
         self._engine.put(value)
 
     def call(
@@ -188,7 +189,11 @@ class Producer:
         """Return the context manager of one call of a model: `with producer.call(model=…) as call:`.
 
         `model` is the event's `request_model`; further keywords are fields of the contract.
+
+        Raises:
+            EventError: only with `strict=True`: the contract has no field of a keyword's name.
         """
+        self._look_at(fields)
         named = {
             "request_model": model,
             "provider": provider,
@@ -206,7 +211,11 @@ class Producer:
         """Return a decorator that makes each invocation of a function a call; works on coroutines too.
 
         Inside, `tokentide.current_call()` is the call, to report usage and stages to.
+
+        Raises:
+            EventError: as `call`.
         """
+        self._look_at(fields)
         named = {"request_model": model, "provider": provider, **fields}
         known = {name: value for name, value in named.items() if value is not None}
         return observed(lambda: Call(self, dict(known)))
@@ -268,6 +277,23 @@ class Producer:
         if self._strict:
             raise EventError("", text)
 
+    def note_misnomers(self, found: Sequence[Misnomer]) -> None:
+        """Log names that the contract does not have, each once.
+
+        Raises:
+            EventError: only with `strict=True`.
+        """
+        if self._is_disabled:
+            return
+        for field, problem in found:
+            if self._strict:
+                raise EventError(field, problem)
+            self._engine.counts.unknown(field, problem)
+
+    def _look_at(self, keywords: Mapping[str, object]) -> None:
+        if not EVENT_FIELDS.issuperset(keywords):
+            self.note_misnomers(misnamed(keywords, is_call=True))
+
     def _refuse(self, error: Exception) -> None:
         if not isinstance(error, EventError):
             error = EventError("", f"cannot be read ({type(error).__name__})")
@@ -291,6 +317,14 @@ class NullProducer(Producer):
 
     def __init__(self) -> None:
         super().__init__(disabled=True)
+
+
+def _insist(event: bytes) -> None:
+    """Raise what there is to be said against an encoded event."""
+    for field, problem in misnomers(event):
+        raise EventError(field, problem)
+    if refusal := contract_problem(event):
+        raise EventError("", refusal)
 
 
 def _addresses(given: str | Sequence[str] | None, kafka: KafkaSettings | None) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import pytest
 
 from tokentide import EventError, MemoryTransport, NullProducer, Producer, ProducerOptions
 from tokentide.config import KafkaSettings, SettingsError
-from tokentide.producers.inspector import FIRST_AFTER_S
 from tokentide.schemas.call import CallEvent
 
 
@@ -125,23 +124,6 @@ def test_strict_mode_raises_what_the_contract_says(broker):
     with pytest.raises(EventError, match="service: is required"):
         Producer(transport=broker, strict=True).emit({})
     assert broker.events == []
-
-
-def test_a_sample_is_checked_and_what_the_worker_will_refuse_is_told_but_sent(broker, clock, caplog):
-    with Producer(service="s", transport=broker, clock=clock.clock) as producer:
-        producer.emit({"input_tokens": -1, "input": "prompt-canary"})
-        assert producer.flush(10)
-        assert producer.stats().suspect == 0
-        clock.advance(FIRST_AFTER_S)
-        producer.emit({"input_tokens": -1, "input": "prompt-canary"})
-        assert producer.flush(10)
-        assert producer.stats().suspect == 1
-        producer.emit({"input_tokens": -1})  # within the same second
-        assert producer.flush(10)
-        assert producer.stats().suspect == 1
-    assert len(broker.events) == 3
-    assert "input_tokens: is the number -1" in caplog.text
-    assert "canary" not in caplog.text
 
 
 def test_a_flush_that_is_not_done_in_time_says_so(broker):

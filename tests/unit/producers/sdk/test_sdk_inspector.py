@@ -1,0 +1,89 @@
+"""What an application hears of events that the worker will refuse."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tokentide import MemoryTransport, Producer, ProducerOptions
+from tokentide.producers.inspector import FIRST_EVENTS
+
+BAD = {"input_tokens": -1, "input": "prompt-canary"}
+
+
+@pytest.fixture
+def broker() -> MemoryTransport:
+    return MemoryTransport()
+
+
+def test_a_small_program_hears_of_each_event_that_the_worker_will_refuse(broker, caplog):
+    with Producer(service="s", transport=broker) as producer:
+        producer.emit({"input_tokens": 1})
+        producer.emit(BAD)
+        producer.emit({"input_tokens": 2})
+        producer.emit(BAD)
+    assert producer.stats().suspect == 2
+    assert len(broker.events) == 4
+    assert "input_tokens: is the number -1" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_also_where_kafka_is_away_all_the_time(broker, tmp_path):
+    broker.is_up = False
+    options = ProducerOptions(spool_folder=tmp_path, away_after_s=0)
+    with Producer(service="s", transport=broker, options=options) as producer:
+        producer.emit(BAD)
+    assert producer.stats().suspect == 1
+
+
+def test_after_the_first_events_it_is_one_a_second(broker, clock):
+    with Producer(service="s", transport=broker, clock=clock.clock) as producer:
+
+        def suspects_after(*events: dict[str, object]) -> int:
+            for event in events:
+                producer.emit(event)
+            assert producer.flush(10)
+            return producer.stats().suspect
+
+        assert suspects_after(*[BAD] * (FIRST_EVENTS - 1)) == FIRST_EVENTS - 1
+        assert suspects_after(BAD, BAD) == FIRST_EVENTS
+        clock.advance(0.9)
+        assert suspects_after(BAD) == FIRST_EVENTS
+        clock.advance(0.1)
+        assert suspects_after(BAD, BAD) == FIRST_EVENTS + 1
+        assert suspects_after(BAD) == FIRST_EVENTS + 1
+
+
+def test_checks_that_fail_themselves_cost_no_event(broker, monkeypatch, caplog):
+    def fail() -> None:
+        raise RuntimeError("can't register atexit after shutdown")
+
+    monkeypatch.setattr("tokentide.producers.inspector._load", fail)
+    with Producer(service="s", transport=broker) as producer:
+        for _ in range(3):
+            producer.emit(BAD)
+            assert producer.flush(10)
+    assert len(broker.events) == 3
+    assert caplog.messages == []
+
+
+def test_switched_off_nothing_is_checked(broker):
+    with Producer(service="s", transport=broker, options=ProducerOptions(sample_checks=False)) as producer:
+        producer.emit(BAD)
+    assert producer.stats().suspect == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_process_has_first_events_of_its_own(broker):
+    with Producer(service="s", transport=broker) as producer:
+        for _ in range(FIRST_EVENTS):
+            producer.emit({"input_tokens": 1})
+        assert producer.flush(10)
+        child = os.fork()
+        if not child:
+            producer.emit(BAD)
+            os._exit(0 if producer.flush(10) and producer.stats().suspect == 1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert producer.stats().suspect == 0
