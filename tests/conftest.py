@@ -6,11 +6,15 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+REQUIRE_PUBLIC_DATA: Final = "TOKENTIDE_REQUIRE_PUBLIC_DATA"
+"""Set to 1 where tests on public traces may not be skipped: a missing folder is then a failure."""
 
 # Where many examples are worth their time, set TOKENTIDE_PROPERTY_EXAMPLES to some thousands.
 settings.register_profile(
@@ -29,13 +33,21 @@ def repository() -> Path:
     return ROOT
 
 
+def find_public_data() -> Path:
+    """The folder of public traces; without it the test is skipped, unless the environment says that it must be there."""
+    folder = Path(os.environ.get("TOKENTIDE_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
+    if folder.is_dir():
+        return folder
+    missing = f"no public traces at {folder.name}/: set TOKENTIDE_PUBLIC_DATA to their folder"
+    if os.environ.get(REQUIRE_PUBLIC_DATA) == "1":
+        pytest.fail(f"{missing}; {REQUIRE_PUBLIC_DATA}=1 forbids to skip", pytrace=False)
+    pytest.skip(missing)
+
+
 @pytest.fixture(scope="session")
 def public_data() -> Path:
-    """The folder of public traces; its absence skips the test with the reason."""
-    folder = Path(os.environ.get("TOKENTIDE_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no public traces at {folder.name}/: set TOKENTIDE_PUBLIC_DATA to their folder")
-    return folder
+    """The folder of public traces; its absence skips the test with the reason, or fails it (`REQUIRE_PUBLIC_DATA`)."""
+    return find_public_data()
 
 
 @pytest.fixture(autouse=True)
