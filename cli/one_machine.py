@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from tokentide.cli.arguments import load_from
 from tokentide.cli.content_key import content_key_in
 from tokentide.cli.exits import NotReadyError, UnreachableError, UsageError
+from tokentide.cli.log_ends import with_readable_log
 from tokentide.cli.terminal import Tone, say, toned
 from tokentide.config import Settings, SettingsError, as_environment, load_settings
 from tokentide.errors import SettingProblem
@@ -217,7 +218,7 @@ def engine_errors() -> Iterator[None]:
     except (errors.NotInstalledError, errors.PortUnavailableError, errors.DataDirError) as error:
         raise NotReadyError(str(error)) from error
     except errors.EmbeddedError as error:
-        raise UnreachableError(str(error)) from error
+        raise UnreachableError(with_readable_log(str(error))) from error
 
 
 _STAGES: Final = {
@@ -234,9 +235,9 @@ def progress_line(progress: Progress) -> str | None:
         case "ready":
             return f"  {_mark('✓', 'green')} {name} ready ({progress.seconds:.1f} s)"
         case "restarting":
-            return f"  {_mark('!', 'yellow')} {progress.detail}\n    {name} is started again in {progress.seconds:.1f} s"
+            return f"  {_mark('!', 'yellow')} {with_readable_log(progress.detail)}\n    {name} is started again in {progress.seconds:.1f} s"
         case "warning":
-            return f"  {_mark('!', 'yellow')} {progress.detail}"
+            return f"  {_mark('!', 'yellow')} {with_readable_log(progress.detail)}"
         case "stopped":
             note = f"; {progress.detail}" if progress.detail else ""
             return f"  {name} stopped ({progress.seconds:.1f} s{note})"
