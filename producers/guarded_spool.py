@@ -5,7 +5,7 @@ Where there is no spool at all, every question has the answer that fits.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tokentide.producers.counts import Counts, log
 from tokentide.producers.errors import SpoolError
@@ -18,6 +18,13 @@ SYNC_EVERY_S: Final = 1.0
 ADOPT_EVERY_S: Final = 60.0
 
 
+class _Left(NamedTuple):
+    """What a closed spool leaves to the next process."""
+
+    events: int
+    bytes: int
+
+
 class GuardedSpool:
     """A spool, or none, whose errors end here."""
 
@@ -28,7 +35,7 @@ class GuardedSpool:
         self._read_at = 0.0
         self._sync_at = 0.0
         self._adopt_at = 0.0
-        self._left = 0
+        self._left: _Left | None = None
 
     @property
     def exists(self) -> bool:
@@ -38,11 +45,15 @@ class GuardedSpool:
     @property
     def events(self) -> int:
         """Events in it; after closing, those that were left."""
-        return self._spool.events if self._spool and not self._left else self._left
+        if self._left:
+            return self._left.events
+        return self._spool.events if self._spool else 0
 
     @property
     def bytes(self) -> int:
-        """Bytes of its files."""
+        """Bytes of the files that hold them."""
+        if self._left:
+            return self._left.bytes
         return self._spool.bytes if self._spool else 0
 
     @property
@@ -117,8 +128,9 @@ class GuardedSpool:
     def close(self) -> None:
         """Leave what is there to the next process."""
         if self._spool:
-            self._left = self._spool.events
+            left = _Left(self._spool.events, self._spool.bytes)
             self._spool.close()
+            self._left = left
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's files."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import UnionType
+from typing import Final, Literal
 
 from tokentide.schemas.limits import MAX_ITEMS_PER_RECORD, MAX_RECORD_BYTES
 
@@ -17,6 +18,7 @@ class ProducerOptions:
 
     Raises:
         ValueError: a value is outside its range; the message names it.
+        TypeError: a value is of the wrong kind; the message names the option, the kind and the remedy.
     """
 
     queue_max_events: int = 100_000
@@ -59,6 +61,9 @@ class ProducerOptions:
     """Whether the Kafka client's own log lines are let through; they may hold payloads at DEBUG."""
 
     def __post_init__(self) -> None:
+        for name in ("error_messages", "sample_checks", "kafka_logs"):
+            _of_kind(name, getattr(self, name), bool, "True or False")
+        _of_kind("spool_folder", self.spool_folder, Path | None, "a pathlib.Path or None")
         if self.when_full not in ("drop", "wait"):
             raise ValueError(f"when_full is {self.when_full!r}; must be drop or wait")
         if self.compression not in ("auto", "gzip", "lz4", "none"):
@@ -74,10 +79,22 @@ class ProducerOptions:
         _between("away_after_s", self.away_after_s, 0, 600)
         _between("close_timeout_s", self.close_timeout_s, 0, 600)
         _between("resend_bytes_per_s", self.resend_bytes_per_s, 1024, 2**34)
-        if self.spool_max_bytes:
+        if self.spool_max_bytes != 0:
             _between("spool_max_bytes", self.spool_max_bytes, 65_536, 2**40)
 
 
+_WHOLE: Final = ("_events", "_bytes", "_per_s")
+"""Ends of the names of options that are counts; the others are times, which may be fractions."""
+
+
+def _of_kind(name: str, value: object, kind: type | UnionType, wanted: str) -> None:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} is of the kind {type(value).__name__}; must be {wanted}")
+
+
 def _between(name: str, value: float, least: float, most: float) -> None:
+    is_whole = name.endswith(_WHOLE)
+    wanted = f"{'a whole number' if is_whole else 'a number'}, {least:g} … {most:g}"
+    _of_kind(name, value, int if is_whole else int | float, wanted)
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}; must be {least:g} … {most:g}")

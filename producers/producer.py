@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 from tokentide.producers.call import Call, observed
 from tokentide.producers.clock import SYSTEM_CLOCK, Clock
 from tokentide.producers.contract_names import EVENT_FIELDS, Misnomer, misnamed, misnomers
-from tokentide.producers.counts import Drop, ProducerStats
+from tokentide.producers.counts import Drop, ProducerStats, log
 from tokentide.producers.engine import Engine
 from tokentide.producers.environment import is_disabled, read_environment
 from tokentide.producers.errors import EventError
@@ -43,6 +43,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_SERVERS: Final = ("127.0.0.1:9092",)
 DEFAULT_TOPIC: Final = "llm.events"
+NO_SERVICE: Final = (
+    "this producer has no service, so events that do not carry one themselves are dropped: "
+    "pass service=..., or set TOKENTIDE_SERVICE and use Producer.from_env()"
+)
 
 
 class Producer:
@@ -53,7 +57,8 @@ class Producer:
 
     Args:
         bootstrap_servers: brokers to ask first, `host:port`, as one text with commas or as a list.
-        service: the application or component, for events that do not name one.
+        service: the application or component, for events that do not name one; without it, here or in
+            `defaults`, such events are dropped, which the log says at once.
         environment: such as `production`, likewise.
         region: where the application runs, likewise.
         labels: up to 16 short pairs that every event carries.
@@ -69,6 +74,7 @@ class Producer:
 
     Raises:
         ValueError: an address cannot be used.
+        TypeError: an argument is of the wrong kind.
     """
 
     def __init__(
@@ -88,14 +94,19 @@ class Producer:
         transport: Transport | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        _check_kinds(options, defaults, labels)
         self._options = options or ProducerOptions()
         self._servers = _addresses(bootstrap_servers, kafka)
         self._topic = topic
         self._strict = strict
         self._clock = clock
         self._is_disabled = is_disabled(os.environ) if disabled is None else disabled
+        own = {"service": service, "environment": environment, "region": region}
+        known = {**(defaults or {}), **{name: value for name, value in own.items() if value}}
+        if not known.get("service") and not self._is_disabled:
+            log.warning("%s", NO_SERVICE)
         self._encoder = EventEncoder(
-            {**(defaults or {}), "service": service, "environment": environment, "region": region},
+            known,
             labels or {},
             time_ns=clock.time_ns,
             max_bytes=self._options.event_max_bytes,
@@ -319,6 +330,19 @@ class NullProducer(Producer):
         super().__init__(disabled=True)
 
 
+def _check_kinds(options: object, defaults: object, labels: object) -> None:
+    """Say at construction what would otherwise come out as a riddle, there or at the first event."""
+    if options is not None and not isinstance(options, ProducerOptions):
+        raise TypeError(f"options is {_kind(options)}; must be ProducerOptions(...)")
+    for name, value in (("defaults", defaults), ("labels", labels)):
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(f"{name} is {_kind(value)}; must be a dictionary")
+
+
+def _kind(value: object) -> str:
+    return f"of the kind {type(value).__name__}"
+
+
 def _insist(event: bytes) -> None:
     """Raise what there is to be said against an encoded event."""
     for field, problem in misnomers(event):
@@ -330,6 +354,8 @@ def _insist(event: bytes) -> None:
 def _addresses(given: str | Sequence[str] | None, kafka: KafkaSettings | None) -> tuple[str, ...]:
     if given is None:
         return kafka.bootstrap_servers if kafka else DEFAULT_SERVERS
+    if not isinstance(given, str | Sequence) or not all(isinstance(part, str) for part in given):
+        raise TypeError(f"bootstrap_servers is {_kind(given)}; must be text, host:port, or a list of such")
     parts = given.split(",") if isinstance(given, str) else given
     servers = tuple(part.strip() for part in parts if part.strip())
     if not servers:

@@ -170,13 +170,15 @@ def test_what_kafka_did_not_take_is_found_by_the_next_process(broker, tmp_path):
     producer.emit({"input_tokens": 1})
     assert not producer.close()
     assert producer.stats().held == producer.stats().in_spool == 1
-    assert list((tmp_path / "llm.events").glob("*.seg"))
+    (segment,) = (tmp_path / "llm.events").glob("*.seg")
+    assert producer.stats().spool_bytes == segment.stat().st_size
 
     broker.is_up = True
     with Producer(service="s", transport=broker, options=options) as successor:
         successor.emit({"input_tokens": 2})
         assert successor.flush(10)
         assert successor.stats().recovered == 1
+    assert successor.stats().in_spool == successor.stats().spool_bytes == 0
     assert sorted(event["input_tokens"] for event in broker.events) == [1, 2]
     assert list((tmp_path / "llm.events").iterdir()) == []
 
@@ -322,6 +324,92 @@ def test_importing_the_sdk_loads_neither_the_client_nor_the_models(repository: P
 def test_options_outside_their_range_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         ProducerOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"linger_ms": "abc"}, "linger_ms is of the kind str; must be a number, 0 … 60000"),
+        ({"linger_ms": None}, "linger_ms is of the kind NoneType; must be a number, 0 … 60000"),
+        ({"close_timeout_s": True}, "close_timeout_s is of the kind bool; must be a number, 0 … 600"),
+        ({"record_max_events": 2.5}, "record_max_events is of the kind float; must be a whole number, 1 … "),
+        ({"spool_max_bytes": ""}, "spool_max_bytes is of the kind str; must be a whole number, 65536 … "),
+        ({"spool_folder": "/tmp/x"}, "spool_folder is of the kind str; must be a pathlib.Path or None"),
+        ({"sample_checks": "no"}, "sample_checks is of the kind str; must be True or False"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused_with_what_they_must_be(wrong, message):
+    with pytest.raises(TypeError) as caught:
+        ProducerOptions(**wrong)
+    assert str(caught.value).startswith(message)
+
+
+def test_times_may_be_fractions_and_the_spool_may_be_off():
+    options = ProducerOptions(linger_ms=0.5, close_timeout_s=1, spool_max_bytes=0)
+    assert options.linger_ms == 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"bootstrap_servers": 9092},
+            "bootstrap_servers is of the kind int; must be text, host:port, or a list",
+        ),
+        (
+            {"bootstrap_servers": [b"a:1"]},
+            "bootstrap_servers is of the kind list; must be text, host:port, or a",
+        ),
+        ({"options": {"linger_ms": 1}}, r"options is of the kind dict; must be ProducerOptions(...)"),
+        ({"labels": "team=a"}, "labels is of the kind str; must be a dictionary"),
+        ({"defaults": ["service"]}, "defaults is of the kind list; must be a dictionary"),
+        ({"bootstrap_server": "a:1"}, "bootstrap_server"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_or_name_are_refused_by_name(wrong, message):
+    with pytest.raises(TypeError) as caught:
+        Producer(**{"service": "s", **wrong})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Producer,
+        lambda: Producer(service=""),
+        lambda: Producer(defaults={"service": ""}),
+        lambda: Producer.from_env(environ={}),
+    ],
+)
+def test_a_producer_without_a_service_says_so_when_it_is_made_with_the_remedy(make, caplog):
+    make()
+    (message,) = caplog.messages
+    assert message.startswith(
+        "this producer has no service, so events that do not carry one themselves are dropped"
+    )
+    assert "pass service=..., or set TOKENTIDE_SERVICE and use Producer.from_env()" in message
+    assert caplog.records[0].name == "tokentide"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Producer(service="s"),
+        lambda: Producer(defaults={"service": "s"}),
+        lambda: Producer.from_env(environ={"OTEL_SERVICE_NAME": "s"}),
+        lambda: Producer(disabled=True),
+        NullProducer,
+    ],
+)
+def test_a_producer_with_a_service_or_that_sends_nothing_says_nothing(make, caplog):
+    make()
+    assert caplog.messages == []
+
+
+def test_the_service_among_the_defaults_is_used(broker):
+    with Producer(defaults={"service": "s", "region": "r"}, environment="", transport=broker) as producer:
+        producer.emit({})
+    assert broker.events[0].items() >= {"service": "s", "region": "r"}.items()
 
 
 def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, monkeypatch):
