@@ -35,7 +35,7 @@ def repository() -> Path:
 
 def find_public_data() -> Path:
     """The folder of public traces; without it the test is skipped, unless the environment says that it must be there."""
-    folder = Path(os.environ.get("TOKENTIDE_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("TOKENTIDE_PUBLIC_DATA") or ROOT.parent / "shared" / "data")
     if folder.is_dir():
         return folder
     missing = f"no public traces at {folder.name}/: set TOKENTIDE_PUBLIC_DATA to their folder"
