@@ -207,6 +207,11 @@ COSTS: Final = (
     Case("reported wins, zero is known", [USED | {"cost_usd": "0.000000000001"}, USED | {"cost_usd": 0}, {"cost_usd": "1.5"}], used(2) | {
         "calls": 3, "model_calls": 3, "priced_calls": 3, "cost_usd": 1_500_000_000_001, "reported_cost_usd": 1_500_000_000_001,
     }),
+    Case("reported is not estimated, even where the tokens are", [OTHER_TOKENIZER | {"input": HELLO, "output_tokens": 1, "cost_usd": "0.5"}], {
+        "calls": 1, "model_calls": 1, "priced_calls": 1, "cost_usd": 5 * 10**11, "reported_cost_usd": 5 * 10**11,
+        "input_known_calls": 1, "input_tokens": 9, "estimated_input_tokens": 9, "input_tokens_max": 9, "input_tokens_sketch": {OF_9: 1},
+        "output_known_calls": 1, "output_tokens": 1,
+    }),
     Case("of failed calls", [USED | {"status": "error"}, USED | {"status": "cancelled"}, USED, {"status": "error"}], used(3) | {
         "calls": 4, "model_calls": 4, "priced_calls": 3, "cost_usd": 12 * MICRODOLLAR, "error_cost_usd": 4 * MICRODOLLAR, "unpriced_by_reason": {"no_model": 1},
         "errors": 2, "errors_by_class": {"other": 2}, "errors_by_owner": {"unknown": 2}, "errors_by_stage": {"unknown": 2}, "cancelled_calls": 1,
@@ -247,11 +252,11 @@ TIMES: Final = (
     *map(stage_case, ("gateway", "queue", "cold_start", "parse", "context", "render", "model", "output", "network")),
     Case("the split of the time is of calls with both", [
         {"duration_ms": 10, "stages": {"queue_ms": 2, "model_ms": 5.5}}, {"duration_ms": 4, "stages": {"model_ms": 0}},
-        {"duration_ms": 100}, {"stages": {"model_ms": 7}}, {"duration_ms": 8, "stages": {}},
-    ], plain(5) | {
-        "duration_calls": 4, "duration_us": 122_000, "duration_max_us": 100_000, "duration_ms_sketch": {OF_4: 1, OF_8: 1, OF_10: 1, OF_100: 1},
-        "staged_calls": 2, "staged_duration_us": 14_000, "staged_stages_us": 7_500,
-        "stages_queue_calls": 1, "stages_queue_us": 2_000, "stages_queue_ms_sketch": {OF_2: 1},
+        {"duration_ms": 100}, {"stages": {"model_ms": 7}}, {"duration_ms": 8, "stages": {}}, {"duration_ms": 1, "stages": {"queue_ms": 1}},
+    ], plain(6) | {
+        "duration_calls": 5, "duration_us": 123_000, "duration_max_us": 100_000, "duration_ms_sketch": {OF_1: 1, OF_4: 1, OF_8: 1, OF_10: 1, OF_100: 1},
+        "staged_calls": 3, "staged_duration_us": 15_000, "staged_stages_us": 8_500,
+        "stages_queue_calls": 2, "stages_queue_us": 3_000, "stages_queue_ms_sketch": {OF_1: 1, OF_2: 1},
         "stages_model_calls": 3, "stages_model_us": 12_500, "stages_model_ms_sketch": {OF_0: 1, 152: 1, OF_7: 1},
     }),
     Case("model time over prompt length", [
