@@ -17,7 +17,7 @@ class LedgerEntry(NamedTuple):
 
     first_offset: int
     version: int
-    """Offset up to which (exclusive) rows, or any partial, may have been stored."""
+    """Offset up to which (exclusive) it tells of the log. After a crash, rows and partials may be stored beyond it."""
     fold: int
     lost: int = 0
     """Offsets before `first_offset` that retention had taken."""
@@ -42,14 +42,14 @@ def segment_of(offset: int) -> int:
     return offset // SEGMENT_OFFSETS
 
 
-def segments_to_ask(committed: int | None, earliest: int) -> tuple[int, ...]:
-    """The segments whose ledger entries `plan_start` needs.
+def segments_to_ask(committed: int | None, earliest: int) -> range:
+    """The segments whose ledger entries `plan_start` needs: from the commit's to the one where the log begins now.
 
-    Where retention overtook the group, a worker may have stored part of the segment that the log begins with now, and
-    died before its commit.
+    Where retention overtook the group, a worker may have stored any of them and died before its commit. A group without
+    a commit may have had one, which expires too: then all that the ledger knows says what is missing.
     """
-    position = earliest if committed is None else committed
-    return tuple(sorted({segment_of(position), segment_of(max(position, earliest))}))
+    first = 0 if committed is None else segment_of(committed)
+    return range(first, segment_of(max(committed or 0, earliest)) + 1)
 
 
 def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEntry], fold: int) -> Start:
@@ -70,7 +70,7 @@ def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEnt
         return Start(entry.first_offset, stored_to, resume_at, known_lost=entry.lost)
     if entries:
         # Retention has taken the beginning of the segment: what was stored stays, a new span begins behind it.
-        begin = max(position, *(entry.version for entry in entries))
+        begin = max(committed or 0, *(entry.version for entry in entries))
         start = max(begin, earliest)
         return Start(start, start, start, lost=start - begin)
     begin = max(segment_of(position) * SEGMENT_OFFSETS, earliest)

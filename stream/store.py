@@ -38,7 +38,8 @@ class InsertSink(Protocol):
 _LEDGER_QUERY = """
     SELECT first_offset, version, fold, lost
     FROM ledger
-    WHERE source = {source:String} AND source_partition = {partition:Int32} AND has({segments:Array(Int64)}, segment)
+    WHERE source = {source:String} AND source_partition = {partition:Int32}
+        AND segment BETWEEN {first:Int64} AND {last:Int64}
 """
 
 
@@ -75,14 +76,14 @@ class ClickHouseStore:
             else:
                 return
 
-    async def ledger(self, source: str, partition: int, segments: Sequence[int]) -> Sequence[LedgerEntry]:
-        """The ledger's entries of these segments; asks again for a minute where that may help.
+    async def ledger(self, source: str, partition: int, segments: range) -> Sequence[LedgerEntry]:
+        """The ledger's entries of these segments, one after the other; asks again for a minute where that may help.
 
         Raises:
             clickhouse_connect.driver.exceptions.ClickHouseError: ClickHouse cannot be asked.
         """
         loop = asyncio.get_running_loop()
-        ask = partial(self._ask, source, partition, list(segments))
+        ask = partial(self._ask, source, partition, segments)
         deadline_s = self._clock() + LEDGER_PATIENCE_S
         while True:
             try:
@@ -94,11 +95,12 @@ class ClickHouseStore:
                 log.warning("clickhouse cannot be asked where to begin; asking again", error=failure.what)
                 await asyncio.sleep(_LEDGER_PAUSE_S)
 
-    def _ask(self, source: str, partition: int, segments: list[int]) -> Sequence[LedgerEntry]:
+    def _ask(self, source: str, partition: int, segments: range) -> Sequence[LedgerEntry]:
         client = self._connect()
         try:
+            span = {"first": segments[0], "last": segments[-1]}
             rows = client.query(
-                _LEDGER_QUERY, parameters={"source": source, "partition": partition, "segments": segments}
+                _LEDGER_QUERY, parameters={"source": source, "partition": partition, **span}
             ).result_rows
         finally:
             client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import clickhouse_connect
 import pytest
@@ -21,13 +20,13 @@ NEXT = SEGMENT_OFFSETS
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [
-        ([0], [LedgerEntry(0, 6, FOLD)]),
-        ([0, 1], [LedgerEntry(0, 6, FOLD), LedgerEntry(NEXT, NEXT + 3, FOLD)]),
-        ([3], []),
+        (range(1), [LedgerEntry(0, 6, FOLD)]),
+        (range(2), [LedgerEntry(0, 6, FOLD), LedgerEntry(NEXT, NEXT + 3, FOLD)]),
+        (range(3, 9), []),
     ],
 )
 def test_it_is_those_of_this_source_partition_and_segments(
-    database: Database, segments: Sequence[int], expected: list[LedgerEntry]
+    database: Database, segments: range, expected: list[LedgerEntry]
 ) -> None:
     places = [5, NEXT + 2, 2 * NEXT]
     for source, partition in ((SOURCE, 0), (SOURCE, 1), ("llm.events/another", 0)):

@@ -100,17 +100,31 @@ def test_what_the_ledger_says_was_lost_is_said_again_by_its_next_version() -> No
     assert plan_start(70_000, 66_000, entries, FOLD) == Start(66_000, 70_000, 70_000, known_lost=464)
 
 
+def test_what_was_stored_after_the_commit_and_taken_by_retention_since_is_no_loss() -> None:
+    """The last checkpoint went over several segments; its commit was not made."""
+    entries = [LedgerEntry(65_536, 131_072, FOLD), LedgerEntry(131_072, 140_000, FOLD)]
+    assert plan_start(70_000, 200_000, entries, FOLD) == Start(200_000, 200_000, 200_000, lost=60_000)
+
+
+def test_a_group_whose_commit_has_expired_counts_what_retention_took_since() -> None:
+    """Kafka forgets the commits of a group that is away for a week; the ledger does not."""
+    entries = [LedgerEntry(0, 65_536, FOLD), LedgerEntry(65_536, 71_000, FOLD)]
+    assert plan_start(None, 200_000, entries, FOLD) == Start(200_000, 200_000, 200_000, lost=129_000)
+    assert plan_start(None, 71_100, entries, FOLD) == Start(71_100, 71_100, 71_100, lost=100)
+    assert plan_start(None, 70_000, entries, FOLD) == Start(71_000, 71_000, 71_000)
+
+
 @pytest.mark.parametrize(
     ("committed", "earliest", "segments"),
     [
-        (None, 0, (0,)),
-        (None, 70_000, (1,)),
-        (70_000, 0, (1,)),  # the earliest segment is history
-        (70_000, 66_000, (1,)),
-        (70_000, 200_000, (1, 3)),  # retention overtook: what was stored before, and maybe after it
+        (None, 0, range(1)),
+        (None, 70_000, range(2)),  # was there a commit that has expired?
+        (70_000, 0, range(1, 2)),  # the earliest segment is history
+        (70_000, 66_000, range(1, 2)),
+        (70_000, 200_000, range(1, 4)),  # retention overtook: what was stored before, after it, or on the way
     ],
 )
-def test_the_ledger_is_asked_for_the_segment_of_the_commit_and_where_retention_overtook_for_that_too(
-    committed: int | None, earliest: int, segments: tuple[int, ...]
+def test_the_ledger_is_asked_for_all_segments_from_the_commit_to_where_the_log_begins(
+    committed: int | None, earliest: int, segments: range
 ) -> None:
     assert segments_to_ask(committed, earliest) == segments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +24,7 @@ class Ledger:
     def __init__(self, rows: dict[int, LedgerEntry]) -> None:
         self._rows = rows
 
-    async def ledger(self, source: str, partition: int, segments: Sequence[int]) -> list[LedgerEntry]:
+    async def ledger(self, source: str, partition: int, segments: range) -> list[LedgerEntry]:
         assert (source, partition) == ("llm.events:id", 2)
         return [self._rows[segment] for segment in segments if segment in self._rows]
 
@@ -51,3 +50,13 @@ def test_what_was_stored_behind_a_loss_before_a_crash_is_no_loss_again() -> None
     start = planned(rows, committed=500, earliest=begin + 1_500)
     assert start.read_from == begin + 1_500
     assert start.lost == 600
+
+
+def test_what_is_missing_since_a_commit_that_has_expired_is_a_loss() -> None:
+    rows = {
+        0: LedgerEntry(0, SEGMENT_OFFSETS, FOLD),
+        1: LedgerEntry(SEGMENT_OFFSETS, SEGMENT_OFFSETS + 900, FOLD),
+    }
+    begin = 5 * SEGMENT_OFFSETS
+    start = planned(rows, committed=None, earliest=begin)
+    assert start == Start(begin, begin, begin, lost=4 * SEGMENT_OFFSETS - 900)

@@ -1,0 +1,69 @@
+"""Workers with a defect each, which the model of delivery must find: its negative controls. Each breaks the real code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.delivery_model import Defect
+from tokentide.stream.ingest import Ingest
+from tokentide.stream.resume import Start
+
+
+class CommitsFirst(Ingest):
+    """Commits what it is about to store."""
+
+    async def _store(self, taken: Mapping[Any, Any]) -> None:
+        await self._outside.commit({place: checkpoint.position for place, (_, checkpoint) in taken.items()})
+        await super()._store(taken)
+
+
+class SkipsTheLedger(Ingest):
+    """Writes no ledger row for a checkpoint of one partition alone."""
+
+    async def _store(self, taken: Mapping[Any, Any]) -> None:
+        if len(taken) == 1:
+            taken = {
+                place: (assigned, checkpoint._replace(ledger=checkpoint.ledger.slice(0, 0)))
+                for place, (assigned, checkpoint) in taken.items()
+            }
+        await super()._store(taken)
+
+
+class GoesOnAfterAFailure(Ingest):
+    """Keeps the state of partitions whose checkpoint failed, although its rows are given away."""
+
+    async def checkpoint(self) -> None:
+        kept = dict(self._assigned), dict(self._starts)
+        try:
+            await super().checkpoint()
+        except BaseException:
+            self._assigned, self._starts = kept
+            raise
+
+
+class TakesAnyGeneration(Ingest):
+    """Takes batches that were fetched in another generation."""
+
+    async def take(self, fetched: Any, generation: int) -> None:
+        of_now = max((begun for _, begun in self._starts.values()), default=generation)
+        await super().take(fetched, of_now)
+
+
+def _from_the_commit(start: Start, committed: int | None) -> Start:
+    return start if committed is None else start._replace(read_from=committed)
+
+
+def _all_again(start: Start, committed: int | None) -> Start:
+    del committed
+    return start._replace(stored_to=start.read_from)
+
+
+DEFECTS = {
+    "commit first": Defect(CommitsFirst),
+    "no ledger": Defect(SkipsTheLedger),
+    "goes on after a failure": Defect(GoesOnAfterAFailure),
+    "any generation": Defect(TakesAnyGeneration),
+    "no seek back": Defect(plan=_from_the_commit),
+    "stored_to forgotten": Defect(plan=_all_again),
+}
