@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from tokentide import __version__
 from tokentide.cli.exits import CliError, RefusedError, UnknownTableError, UnreachableError
+from tokentide.cli.terminal import clipped
 from tokentide.config import ClickHouseSettings, ClickHouseUrl
 
 CHUNK_BYTES: Final = 65_536
@@ -24,13 +25,17 @@ _LATE_ERROR: Final = re.compile(rb"(?:__exception__|Code: \d+\. DB::Exception: )
 _TAIL_BYTES: Final = 16_384
 """How far from the end an error text of a broken-off result is looked for; ClickHouse writes less."""
 
+EXPECTED_CHARACTERS: Final = 200
+"""How much of the list of what a syntax error expected is shown."""
+
 UNKNOWN_TABLE: Final = frozenset({60, 81})
+SYNTAX_ERROR: Final = 62
 READONLY: Final = 164
 HINTS: Final[Mapping[int, str]] = {
     36: "A value or parameter does not fit; parameters are written {name:Type} and given as --param name=value.",
     46: "`SELECT name FROM system.functions` lists the functions.",
     47: "`DESCRIBE TABLE events` and `DESCRIBE TABLE windows` list the columns.",
-    62: "A syntax error; the position is named above.",
+    62: "A syntax error; the position is named above.",  # where it is: see `_hint`
     73: "Formats: JSONEachRow, TabSeparatedWithNames, CSVWithNames, PrettyCompact, Parquet, …",
     159: "The query took longer than allowed; narrow the time, or raise clickhouse.request_timeout_seconds.",
     164: "Queries are read-only here; use clickhouse-client to change data.",
@@ -239,14 +244,30 @@ def _refused(body: str, response: http.client.HTTPResponse | None) -> RefusedErr
             hint="Tables: events, windows, and those of `SHOW TABLES`. "
             "`tokentide init` creates them where they are missing.",
         )
-    return RefusedError(f"ClickHouse (code {code}) {text}", hint=HINTS.get(code, ""))
+    return RefusedError(f"ClickHouse (code {code}) {text}", hint=_hint(code, text))
+
+
+def _hint(code: int, text: str) -> str:
+    if code == SYNTAX_ERROR and "at position" not in text:
+        return ""  # the message says all
+    return HINTS.get(code, "")
 
 
 def _message(body: str) -> str:
     """The sentence of an exception, without its frame of code and version."""
     text = re.sub(r"^.*?DB::Exception: ", "", body.strip(), count=1, flags=re.DOTALL)
     text = re.sub(r"\s*\(version \d.*$", "", text, flags=re.DOTALL)
-    return text.strip()
+    return _without_grammar(text.strip())
+
+
+def _without_grammar(text: str) -> str:
+    """A syntax error without the list of all that could stand at its place, which may have 3,000 characters."""
+    said, expected, rest = text.partition(" Expected one of: ")
+    if not expected:
+        return text
+    if "Maybe you meant:" in said:
+        return said
+    return f"{said}{expected}{clipped(rest, EXPECTED_CHARACTERS)}"
 
 
 def _reason(error: BaseException) -> str:

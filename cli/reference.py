@@ -1,4 +1,4 @@
-"""Docs that follow from the program: docs/commands.md, docs/settings.md and the metrics in docs/operations.md.
+"""Docs that follow from the program: docs/commands.md, docs/settings.md, the metrics in docs/operations.md, docs/views.md.
 
     python -m tokentide.cli.reference FOLDER     rewrite the generated part of these pages in FOLDER
 
@@ -16,6 +16,7 @@ from typing import Final
 from tokentide.cli.arguments import PROGRAM, command_parser
 from tokentide.cli.exits import MEANINGS
 from tokentide.cli.registry import COMMANDS, Command
+from tokentide.cli.views import views_markdown
 from tokentide.config.reference import settings_markdown
 from tokentide.stream.metrics import metrics_markdown
 
@@ -92,6 +93,7 @@ def main(folder: Path) -> int:
         ("commands.md", commands_markdown()),
         ("settings.md", settings_markdown()),
         ("operations.md", metrics_markdown()),
+        ("views.md", views_markdown()),
     ):
         page = folder / name
         page.write_text(with_generated(page.read_text(encoding="utf-8"), generated), encoding="utf-8")

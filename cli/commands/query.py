@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.clickhouse_http import ClickHouseHttp
-from tokentide.cli.exits import ExitCode, UsageError
+from tokentide.cli.exits import ExitCode, RefusedError, UsageError
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import has_colour
+from tokentide.cli.views import missing_parameters, view_with_parameter
 
-DESCRIPTION = """Ask ClickHouse in SQL. The database is the one of clickhouse.url, so `events` and `windows` are at hand.
+DESCRIPTION = """Ask ClickHouse in SQL. The database is the one of clickhouse.url, so `events` and `windows` are at hand;
+docs/views.md lists all views.
 
 On a terminal the result is a table, otherwise tab-separated; any of ClickHouse's formats may be named.
 Results are streamed. Queries cannot change anything."""
@@ -32,17 +36,28 @@ EXAMPLES = (
     ),
 )
 TABLE_FORMAT = "PrettyCompactMonoBlock"
+_NO_PARAMETERS: Final = ("EMPTY_LIST_OF_COLUMNS_QUERIED", "the parameterized view", "UNKNOWN_IDENTIFIER")
+"""What ClickHouse says of a view that was given none: of `SELECT *`, of DESCRIBE, of columns by name."""
+_UNSET: Final = re.compile(r"Substitution `(\w+)` is not set")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("sql", nargs="?", metavar="SQL", help="one statement; `-` or nothing: standard input")
     parser.add_argument("--file", "-f", type=Path, metavar="FILE", help="read the statement from a file")
-    parser.add_argument(
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument(
         "--format",
         metavar="NAME",
         help="ClickHouse format: JSONEachRow, CSVWithNames, Vertical, Parquet, … "
         "(default: a table on a terminal, otherwise TabSeparated)",
+    )
+    formats.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="JSONEachRow",
+        help="one line of JSON a row: --format JSONEachRow",
     )
     parser.add_argument(
         "--param",
@@ -70,8 +85,27 @@ def run(args: argparse.Namespace) -> int:
             "output_format_pretty_row_numbers": "0",
         },
     )
-    _copy(pieces)
+    try:
+        _copy(pieces)
+    except RefusedError as error:
+        error.hint = hint_of_views(sql, error.message) or error.hint
+        raise
     return ExitCode.OK
+
+
+def hint_of_views(sql: str, message: str) -> str:
+    """How to call the view whose parameters are missing, where ClickHouse's message may come from that; else empty.
+
+    Args:
+        sql: the statement that was refused.
+        message: with ClickHouse's code.
+    """
+    view = None
+    if any(symptom in message for symptom in _NO_PARAMETERS):
+        view = missing_parameters(sql)
+    elif unset := _UNSET.search(message):
+        view = view_with_parameter(sql, unset[1])
+    return f"This view takes parameters: {view.call}" if view else ""
 
 
 def _copy(pieces: Iterable[bytes]) -> None:

@@ -213,3 +213,33 @@ def test_a_statement_that_cannot_be_sent_ends_with_2(
 ) -> None:
     assert main(["query", *arguments]) == ExitCode.USAGE
     assert says in capsys.readouterr().err
+
+
+GRAMMAR = ", ".join(["SELECT query, possibly with UNION"] * 100)
+
+
+def refusal_of(text: str) -> RefusedError:
+    body = f"Code: 62. DB::Exception: {text} (SYNTAX_ERROR) (version 26.9.1.1 (official build))"
+    with Server(Answer(body.encode(), 400)).running() as clickhouse, pytest.raises(RefusedError) as caught:
+        list(clickhouse.stream("q"))
+    return caught.value
+
+
+def test_a_syntax_error_keeps_its_place_and_what_was_meant_and_loses_the_grammar() -> None:
+    error = refusal_of(
+        f"Syntax error: failed at position 1 (SELEC): SELEC 1. Maybe you meant: SELECT. Expected one of: {GRAMMAR}."
+    )
+    assert error.message == (
+        "ClickHouse (code 62) Syntax error: failed at position 1 (SELEC): SELEC 1. Maybe you meant: SELECT."
+    )
+    assert "the position is named above" in error.hint
+
+
+def test_of_what_could_stand_at_the_place_the_begin_is_kept_where_nothing_is_suggested() -> None:
+    said = "Syntax error: failed at position 9 (end of query): . Expected one of: "
+    error = refusal_of(f"{said}{GRAMMAR}.")
+    assert error.message == f"ClickHouse (code 62) {said}{GRAMMAR[:199]}…"
+
+
+def test_no_position_is_promised_where_none_is_named() -> None:
+    assert refusal_of("Syntax error (Multi-statements are not allowed).").hint == ""

@@ -10,6 +10,7 @@ import pytest
 from tokentide.cli.arguments import command_parser
 from tokentide.cli.reference import BEGIN, END, commands_markdown, with_generated, written
 from tokentide.cli.registry import COMMANDS, Command
+from tokentide.cli.views import views_markdown
 from tokentide.stream.metrics import Metric, metrics_markdown
 
 
@@ -31,6 +32,11 @@ def test_the_metrics_are_those_that_the_program_lists(operations: str) -> None:
     assert operations == with_generated(operations, metrics_markdown()), (
         "run: python -m tokentide.cli.reference docs"
     )
+
+
+def test_the_views_are_those_of_the_database(repository: Path) -> None:
+    page = (repository / "docs" / "views.md").read_text(encoding="utf-8")
+    assert page == with_generated(page, views_markdown()), "run: python -m tokentide.cli.reference docs"
 
 
 def test_the_rules_for_prometheus_name_metrics_that_exist(operations: str) -> None:
