@@ -58,6 +58,7 @@ class Dispatcher:
         spool: None where it is switched off; then events wait in memory as far as there is room.
         counts: told what became of each event.
         monotonic: seconds.
+        place: the addresses of Kafka, for the log; empty where there are none.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Dispatcher:
         counts: Counts,
         options: ProducerOptions,
         monotonic: Callable[[], float],
+        place: str = "",
     ) -> None:
         self._buffer = buffer
         self._transport = transport
         self._counts = counts
         self._options = options
         self._monotonic = monotonic
+        self._kafka = f"Kafka at {place}" if place else "Kafka"
         self._inspector = Inspector(counts) if options.sample_checks else None
         self._packed: deque[Packed] = deque()
         self._flights: dict[int, _Flight] = {}
@@ -107,7 +110,12 @@ class Dispatcher:
     @property
     def problem(self) -> str | None:
         """Why it does not, where known."""
-        return self._health.problem
+        return self._health.problem or (self._transport.problem if self._was_away else None)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nobody is there to send to; a first connection that may still come up is waited for."""
+        return self.is_away and self._health.problem is not None
 
     @property
     def is_idle(self) -> bool:
@@ -261,9 +269,11 @@ class Dispatcher:
         was_away, self._was_away = self._was_away, self.is_away
         if self._was_away and not was_away:
             where = "wait on disk" if self.spool.exists else "wait in memory, as far as there is room"
-            self._counts.trouble(f"Kafka does not answer ({self.problem or 'time-out'}); events {where}")
+            self._counts.trouble(
+                f"{self._kafka} does not answer ({self.problem or 'time-out'}); events {where}"
+            )
         elif was_away and not self._was_away:
-            log.info("Kafka answers again")
+            log.info("%s answers again", self._kafka)
 
     # sending
 

@@ -28,6 +28,7 @@ class Engine:
     Args:
         transport: the way to Kafka.
         folder: finds the spool's folder when the first event comes, or raises SpoolError; None: no spool.
+        place: the addresses of Kafka, for the log.
         options: bounds and times.
         clock: where times come from.
     """
@@ -37,11 +38,13 @@ class Engine:
         *,
         transport: Transport,
         folder: Callable[[], Path] | None,
+        place: str,
         options: ProducerOptions,
         clock: Clock,
     ) -> None:
         self._transport = transport
         self._folder = folder
+        self._place = place
         self._options = options
         self._clock = clock
         self._wait_s = threading.TIMEOUT_MAX if options.when_full == "wait" else 0.0
@@ -135,6 +138,7 @@ class Engine:
             counts=self.counts,
             options=self._options,
             monotonic=self._clock.monotonic,
+            place=self._place,
         )
         return Sender(
             buffer=self._buffer,

@@ -14,6 +14,8 @@ What of kafka-python it works around (3.0.12, read and tried):
 - An idempotent client is dead after any error that is not worth a retry (a record that is too large,
   a missing permission): all that was on its way fails with that one error, and all that is sent later.
   Such a client is replaced.
+- While it tries again it keeps to itself why it cannot connect, and in the end calls everything a time-out;
+  its connections know, so they are asked.
 - It logs values at DEBUG: they are handed over in an object that shows only their size.
 """
 
@@ -24,6 +26,7 @@ import importlib
 import importlib.util
 import threading
 import warnings
+import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -109,6 +112,7 @@ class KafkaTransport:
         self._retry_s = FIRST_RETRY_S
         self._bootstrap_s = FIRST_BOOTSTRAP_S
         self._problem: str | None = None
+        self._unreached: str | None = None
 
     def ready(self) -> bool:
         """Return whether `send` may be called; begin to connect if not, with growing pauses."""
@@ -140,7 +144,7 @@ class KafkaTransport:
         except Exception as error:  # noqa: BLE001 - the client raises more kinds than it documents
             done(self._ended(client, error))
             return
-        future.add_callback(lambda _: done(ACKED))
+        future.add_callback(lambda _: self._acked(done))
         future.add_errback(lambda error: done(self._ended(client, error)))
 
     def reset(self) -> None:
@@ -153,8 +157,8 @@ class KafkaTransport:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no connection: the kind of the error, in words that hold no secret."""
-        return self._problem
+        """Why there is no connection, or no answer: the kind of the error, in words that hold no secret."""
+        return self._unreached or self._problem
 
     def close(self, timeout_s: float) -> None:
         """Disconnect within the time."""
@@ -175,6 +179,11 @@ class KafkaTransport:
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._problem = None
+        self._unreached = None
+
+    def _acked(self, done: Done) -> None:
+        self._unreached = None  # one broker of several may have been away
+        done(ACKED)
 
     def _ended(self, client: KafkaClient, error: BaseException) -> Result:
         from kafka import errors  # noqa: PLC0415 - loaded with the client
@@ -186,6 +195,7 @@ class KafkaTransport:
 
     def _connect(self) -> None:
         client = None
+        self._unreached = None
         try:
             client = self._new_client()
             self._find_topic(client)
@@ -200,8 +210,12 @@ class KafkaTransport:
                 self._client, client = client, None
                 self._retry_s = FIRST_RETRY_S
                 self._problem = None
+                self._unreached = None
         if client is not None:  # closed meanwhile
             _close(client, 0.0)
+
+    def _not_reached(self, error: BaseException) -> None:
+        self._unreached = _words_of_connection(error)
 
     def _find_topic(self, client: KafkaClient) -> None:
         deadline = self._monotonic() + TOPIC_TIMEOUT_S
@@ -217,7 +231,8 @@ class KafkaTransport:
                 return
 
     def _fails(self, error: BaseException) -> None:
-        self._problem = _words(error)
+        is_vague = type(error).__name__ == "KafkaTimeoutError"
+        self._problem = (self._unreached if is_vague else None) or _words(error)
         self._retry_at = self._monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
         self._bootstrap_s = min(2 * self._bootstrap_s, LAST_BOOTSTRAP_S)
@@ -235,6 +250,7 @@ class KafkaTransport:
 
         def new_network(**configs: object) -> Any:
             networks.append(KafkaNetClient(**configs))
+            _listen(networks[-1], self._not_reached)
             return networks[-1]
 
         client: KafkaClient = _or_closed(
@@ -280,6 +296,28 @@ def load_client() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 importlib.import_module("kafka")
+
+
+def _listen(network: Any, on_loss: Callable[[BaseException], None]) -> None:
+    """Be told why a connection cannot be made, or ends; the client has no public way to ask.
+
+    Where a later version is built differently nothing is told, and a time-out stays a time-out.
+    """
+    manager = getattr(network, "_manager", None)
+    connection_of = getattr(manager, "get_connection", None)
+    if manager is None or connection_of is None:
+        return
+    known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def get_connection(*args: object, **options: object) -> Any:
+        connection = connection_of(*args, **options)
+        with suppress(Exception):
+            if connection not in known:
+                known.add(connection)
+                connection.close_future.add_errback(on_loss)
+        return connection
+
+    manager.get_connection = get_connection
 
 
 def _or_closed(networks: list[Any], make: Callable[..., KafkaClient], **arguments: object) -> KafkaClient:
@@ -344,6 +382,22 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ClusterAuthorizationFailedError": "the user may not write idempotently: allow IdempotentWrite",
     "SaslAuthenticationFailedError": "the broker refuses the user or the password",
 }
+
+
+_OF_CONNECTIONS: Final[Mapping[str, str]] = {
+    # What its texts are known by, and ours, which repeat nothing of them.
+    "ECONNREFUSED": "connection refused: is a broker running there?",
+    "DNS Resolution failure": "the host name is not known",
+    "ENETUNREACH": "there is no route to the host",
+    "EHOSTUNREACH": "there is no route to the host",
+    "Connection timed out": "time-out while connecting: is the address right, and the port open?",
+    "Handshake failed": "the TLS handshake failed: does the broker encrypt, and do the certificates fit?",
+}
+
+
+def _words_of_connection(error: BaseException) -> str | None:
+    text = str(error)
+    return next((ours for theirs, ours in _OF_CONNECTIONS.items() if theirs in text), None)
 
 
 def _words(error: BaseException) -> str:

@@ -43,6 +43,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_SERVERS: Final = ("127.0.0.1:9092",)
 DEFAULT_TOPIC: Final = "llm.events"
+MOST_NAMED: Final = 3
+"""Addresses in one log line."""
 NO_SERVICE: Final = (
     "this producer has no service, so events that do not carry one themselves are dropped: "
     "pass service=..., or set TOKENTIDE_SERVICE and use Producer.from_env()"
@@ -118,6 +120,7 @@ class Producer:
             else partial(
                 spool_folder, self._options.spool_folder, topic=topic, bootstrap_servers=self._servers
             ),
+            place="" if transport else _place(self._servers),
             options=self._options,
             clock=clock,
         )
@@ -366,6 +369,13 @@ def _addresses(given: str | Sequence[str] | None, kafka: KafkaSettings | None) -
             # The entry is not repeated: some write a password into it.
             raise ValueError(f"bootstrap_servers, entry {number}: is not host:port, such as broker-1:9092")
     return servers
+
+
+def _place(servers: Sequence[str]) -> str:
+    """The addresses for the log, without what somebody may have written before an `@`."""
+    named = ", ".join(server.rpartition("@")[2] for server in servers[:MOST_NAMED])
+    more = len(servers) - MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _client_arguments(servers: tuple[str, ...], kafka: KafkaSettings | None) -> ClientArguments:

@@ -159,7 +159,7 @@ class Sender:
         """The end: send while there is time and somebody to send to, then put the rest away."""
         try:
             wait_s = self.dispatcher.step(hurry=True)
-            while not self.dispatcher.is_idle and not self._is_late() and not self._is_hopeless():
+            while not self.dispatcher.is_idle and not self._is_late() and not self.dispatcher.is_hopeless:
                 self._buffer.wake.wait(min(wait_s, self._time_left()))
                 wait_s = self.dispatcher.step(hurry=True)
             self._transport.close(min(self._time_left(), LAST_WORDS_S) if self.dispatcher.is_idle else 0.0)
@@ -174,10 +174,6 @@ class Sender:
 
     def _time_left(self) -> float:
         return math.inf if self._deadline is None else max(0.0, self._deadline - self._monotonic())
-
-    def _is_hopeless(self) -> bool:
-        """Nobody is there to send to; a first connection that may still come up is waited for."""
-        return self.dispatcher.is_away and self.dispatcher.problem is not None
 
     def _is_late(self) -> bool:
         return self._time_left() == 0.0

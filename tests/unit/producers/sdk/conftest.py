@@ -48,7 +48,9 @@ def clock() -> ManualClock:
 class Rig:
     """A dispatcher with all its parts, stepped by hand."""
 
-    def __init__(self, clock: ManualClock, folder: Path | None, options: ProducerOptions) -> None:
+    def __init__(
+        self, clock: ManualClock, folder: Path | None, options: ProducerOptions, place: str = ""
+    ) -> None:
         self.clock = clock
         self.broker = MemoryTransport()
         self.counts = Counts(clock.monotonic)
@@ -70,6 +72,7 @@ class Rig:
             counts=self.counts,
             options=options,
             monotonic=clock.monotonic,
+            place=place,
         )
 
     def put(self, *numbers: int) -> None:
@@ -91,9 +94,9 @@ class Rig:
 
 @pytest.fixture
 def new_rig(clock: ManualClock, tmp_path: Path) -> Callable[..., Rig]:
-    def make(*, spool: bool = True, **options: object) -> Rig:
+    def make(*, spool: bool = True, place: str = "", **options: object) -> Rig:
         chosen = ProducerOptions(sample_checks=False, **options)  # type: ignore[arg-type]
-        return Rig(clock, tmp_path / "spool" if spool else None, chosen)
+        return Rig(clock, tmp_path / "spool" if spool else None, chosen, place)
 
     return make
 

@@ -605,3 +605,28 @@ def test_it_never_asks_to_come_again_without_pause(new_rig):
             rig.broker.fail(1)
         waits.append(rig.step(0.05) if not rig.dispatcher._ends else 1.0)
     assert all(wait >= 0.005 for wait in waits if not rig.dispatcher._ends)
+
+
+def test_the_log_says_the_addresses_and_why_where_the_transport_knows(new_rig, monkeypatch, caplog):
+    rig = new_rig(place="broker-1:9092, broker-2:9092")
+    rig.put(1)
+    rig.step(LINGER_S)
+    rig.broker.holds_acks = True
+    rig.put(2)
+    rig.run(2)
+    monkeypatch.setattr(type(rig.broker), "problem", "connection refused")
+    assert rig.dispatcher.problem is None  # it is not away yet
+    rig.run(3)
+    assert rig.dispatcher.problem == "connection refused"
+    assert caplog.messages == [
+        "Kafka at broker-1:9092, broker-2:9092 does not answer (connection refused); events wait on disk"
+    ]
+    assert not rig.dispatcher.is_hopeless  # what is on its way may still be acknowledged
+
+
+def test_where_nobody_knows_why_it_is_a_time_out(new_rig, caplog):
+    rig = new_rig(place="broker-1:9092")
+    rig.broker.holds_acks = True
+    rig.put(1)
+    rig.run(5)
+    assert caplog.messages == ["Kafka at broker-1:9092 does not answer (time-out); events wait on disk"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
+import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,14 @@ import pytest
 from tokentide.config import KafkaSettings, client_arguments
 from tokentide.producers.kafka_logs import quiet
 from tokentide.producers.kafka_transport import (
+    _OF_CONNECTIONS,
     _REMEDIES,
     KafkaTransport,
     Payload,
     _codec,
+    _listen,
     _or_closed,
+    _words_of_connection,
     load_client,
     result_of,
 )
@@ -168,6 +174,94 @@ def test_a_topic_that_is_not_there_is_named_and_the_client_closed(transport, cli
     assert transport.problem is not None
     assert "create it with `tokentide init`" in transport.problem
     assert client.closed_after == [0.0]
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port that is taken, but nobody listens at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def new_real(monkeypatch) -> Iterator[Callable[[str], KafkaTransport]]:
+    """Make transports with a real client that gives up after a second; use it with `LEAVES_SOCKETS`."""
+    monkeypatch.setattr("tokentide.producers.kafka_transport.FIRST_BOOTSTRAP_S", 1.0)
+    made: list[KafkaTransport] = []
+
+    def make(server: str) -> KafkaTransport:
+        arguments = {"bootstrap_servers": [server], "client_id": "test"}
+        made.append(KafkaTransport(lambda: arguments, topic="llm.events", monotonic=time.monotonic))
+        return made[-1]
+
+    yield make
+    for transport in made:
+        if transport._connecting is not None:
+            transport._connecting.join(10)
+        transport.close(0.0)
+    gc.collect()
+
+
+LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+"""kafka-python leaves those of refused connections to the collector."""
+
+
+@LEAVES_SOCKETS
+def test_a_refused_connection_is_called_so_at_once_and_afterwards(new_real, refusing_port):
+    transport = new_real(f"127.0.0.1:{refusing_port}")
+    transport.ready()
+    until(lambda: transport.problem)
+    attempt = transport._connecting
+    assert attempt is not None  # it still tries
+    assert transport.problem == "connection refused: is a broker running there?"
+    attempt.join(10)
+    assert transport._problem == "connection refused: is a broker running there?"
+
+
+@LEAVES_SOCKETS
+def test_a_host_that_nobody_knows_is_called_so(new_real):
+    transport = new_real("broker.invalid:9092")
+    transport.ready()
+    until(lambda: transport.problem)
+    assert transport.problem == "the host name is not known"
+
+
+@LEAVES_SOCKETS
+def test_a_broker_that_accepts_and_says_nothing_is_still_a_time_out(new_real):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        transport = new_real(f"127.0.0.1:{mute.getsockname()[1]}")
+        transport.ready()
+        until(lambda: transport.problem)
+    assert transport.problem == f"KafkaTimeoutError: {_REMEDIES['KafkaTimeoutError']}"
+
+
+def test_an_acknowledgement_ends_what_was_said_of_a_connection(transport, client):
+    assert connected(transport)
+    transport._not_reached(errors.KafkaConnectionError("111 ECONNREFUSED"))
+    assert transport.problem == "connection refused: is a broker running there?"
+    results: list[Result] = []
+    transport.send(b"one", results.append)
+    client.sent[0][2].on_success(None)
+    assert results == [ACKED]
+    assert transport.problem is None
+
+
+def test_a_client_that_is_built_differently_is_used_all_the_same():
+    _listen(object(), pytest.fail)
+
+
+def test_what_is_said_of_a_connection_never_repeats_the_text_of_an_error():
+    for theirs in _OF_CONNECTIONS:
+        error = errors.KafkaConnectionError(f"{theirs} kafka://user:canary@broker")
+        assert "canary" not in str(_words_of_connection(error))
+    assert _words_of_connection(errors.KafkaConnectionError("canary")) is None
 
 
 def test_a_problem_never_repeats_the_text_of_an_error(transport, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 
 from tokentide import EventError, MemoryTransport, NullProducer, Producer, ProducerOptions
 from tokentide.config import KafkaSettings, SettingsError
+from tokentide.producers.producer import _place
 from tokentide.schemas.call import CallEvent
 
 
@@ -272,6 +273,11 @@ def test_an_address_that_cannot_be_one_is_an_error_that_does_not_repeat_it(serve
 def test_several_addresses_may_be_one_text_or_a_list():
     for servers in ("a:1, b:2", ["a:1", "b:2"]):
         assert repr(Producer(servers)) == "<Producer to llm.events at a:1, b:2>"
+
+
+def test_the_log_is_given_a_few_addresses_and_no_password():
+    assert _place(["a:1", "user:canary@b:2"]) == "a:1, b:2"
+    assert _place(["a:1", "b:2", "c:3", "d:4", "e:5"]) == "a:1, b:2, c:3 and 2 more"
 
 
 def test_no_representation_holds_a_secret():
