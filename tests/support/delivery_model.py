@@ -15,6 +15,7 @@ part, by `tests.support.delivery_spans`. `Defect` is there for negative controls
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -258,14 +259,15 @@ class Process:
             await self.kill()
 
     async def _stop(self) -> None:
-        """A last checkpoint; meanwhile a batch may come."""
-        try:
-            if self._fetched and "take" not in self._works:
-                await asyncio.wait_for(self.ingest.take(*self._fetched.pop(0)), 1.0)
-            await self.ingest.checkpoint()
-        except (Killed, GivenUp, OutOfStepError, TimeoutError):
-            pass
+        """It ends well, or is killed for taking too long."""
+        with contextlib.suppress(Killed, GivenUp, OutOfStepError, TimeoutError):
+            await asyncio.wait_for(self._last_checkpoint(), 1.0)
         self.is_dead = True
+
+    async def _last_checkpoint(self) -> None:
+        if self._fetched and "take" not in self._works:  # a batch may come meanwhile
+            await self.ingest.take(*self._fetched.pop(0))
+        await self.ingest.checkpoint()
 
     async def kill(self) -> None:
         """End it between two instructions."""
