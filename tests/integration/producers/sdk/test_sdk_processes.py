@@ -159,11 +159,13 @@ def test_a_signal_handler_may_emit_and_close(target, script, arrived):
     assert received == [*range(len(received) - 1), 1_000_000]
 
 
-def test_connecting_loads_no_module_at_which_a_forked_child_could_hang(target, script):
-    """A module that is being loaded while a process forks is locked in the child for ever."""
+def test_connecting_and_checking_load_no_module_at_which_a_forked_child_could_hang(target, script):
+    """A module that is being loaded while a process forks is locked in the child for ever; these two are loaded while none can."""
     code = """
     from tokentide.producers.kafka_transport import load_client
+    from tokentide.producers.inspector import _load
     load_client()
+    _load()
     before = set(sys.modules)
     emit(0, 1)
     assert producer.flush(30)
@@ -297,6 +299,6 @@ def test_while_kafka_is_away_the_log_has_a_line_and_not_hundreds(script, tmp_pat
     """
     written = script(BEGINNING + code, NOBODY, "llm.events", str(tmp_path / "spool")).end()
     assert [line for line in written.splitlines() if "WARNING" in line or "ERROR" in line] == [
-        line for line in written.splitlines() if "Kafka does not answer" in line
+        line for line in written.splitlines() if "does not answer" in line
     ]
-    assert written.count("Kafka does not answer") == 1
+    assert written.count("does not answer") == 1
