@@ -26,6 +26,7 @@ from tokentide.producers.lines import Input
 from tokentide.producers.pace import Clock, SystemClock
 from tokentide.producers.progress import Progress
 from tokentide.producers.row_ids import RowIds
+from tokentide.producers.unknown_names import UnknownField, UnknownNames
 from tokentide.schemas.call import CallEvent
 from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US, FUTURE_TOLERANCE_US
 from tokentide.schemas.problems import problem_of
@@ -72,6 +73,10 @@ class ShipReport:
     """Events that came without an id."""
     problems: list[LineProblem] = field(default_factory=list)
     """The first of them."""
+    unknown_fields: list[UnknownField] = field(default_factory=list)
+    """Names that the contract does not have, each once; it accepts such fields, and workers ignore them."""
+    more_unknown: int = 0
+    """How often further names were met."""
     is_interrupted: bool = False
     """Ended by Ctrl-C; everything given to the sink was acknowledged before the end."""
 
@@ -96,6 +101,7 @@ def ship(
     """
     report = ShipReport()
     checker = _Checker(clock if clock is not None else SystemClock())
+    unknown = UnknownNames()
     stop = GentleStop()
 
     def idle() -> None:
@@ -112,14 +118,22 @@ def ship(
                     continue
                 if checked.reason is not None:
                     _note(LineProblem(item.number, checked.reason), report, on_problem)
+                if isinstance(item.value, dict):
+                    unknown.look(item.value)
+                sent_before = report.sent
                 stop.during(partial(_hand_over, checked, item, sink, options, report))
-                progress.advance(1, len(checked.raw))
+                if report.sent > sent_before:
+                    progress.advance(1, len(checked.raw))
+                else:
+                    progress.tick()
                 if report.items % 256 == 0:
                     progress.advance(fraction_done=opened.fraction_read())
         except KeyboardInterrupt:
             report.is_interrupted = True
     sink.flush()
     report.acknowledged = sink.acknowledged
+    report.unknown_fields = unknown.found()
+    report.more_unknown = unknown.more
     return report
 
 

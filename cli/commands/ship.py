@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """Send events from a file or from standard input: JSON lines, arrays, or one JSON document; .gz too.
 
 Each event is checked against the contract. What the contract refuses is named, and sent all the same: the
-worker keeps it whole among the dead letters. An event without an `event_id` gets one that follows from its
-place in the file, so that sending a file again stores nothing twice.
+worker keeps it whole among the dead letters. Fields that the contract does not have are accepted and ignored; they are named
+once, with the field that may be meant. An event without an `event_id` gets one that follows from its place in the file, so
+that sending a file again stores nothing twice.
 Exit code 0: all sent and valid; 1: sent, but some lines are no valid events."""
 EXAMPLES = (
     Example("tokentide ship calls.ndjson", "Send a file."),
@@ -86,6 +87,8 @@ def _report(args: argparse.Namespace, report: ShipReport) -> None:
                 "ids_given": report.ids_given,
                 "interrupted": report.is_interrupted,
                 "problems": [problem._asdict() for problem in report.problems],
+                "unknown_fields": [unknown._asdict() for unknown in report.unknown_fields],
+                "more_unknown": report.more_unknown,
             }
         )
         return
@@ -96,6 +99,10 @@ def _report(args: argparse.Namespace, report: ShipReport) -> None:
         say(
             f"{counted(report.invalid, 'line')} refused by the contract ({kept}); see `tokentide tail rejects`"
         )
+    for unknown in report.unknown_fields:
+        say(f"{unknown.field} {unknown.problem} (in {counted(unknown.events, 'event')}; workers ignore it)")
+    if report.more_unknown:
+        say(f"… and further names that are no fields, {report.more_unknown:,} times")
     if not args.stdout:
         print(f"{counted(report.acknowledged, 'event')} acknowledged by Kafka")
     if report.is_interrupted:

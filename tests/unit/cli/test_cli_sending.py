@@ -70,6 +70,17 @@ def test_the_report_is_one_line_of_json(ship: Shipped) -> None:
     assert report["problems"][0]["line"] == 2
 
 
+def test_unknown_fields_are_named_with_the_nearest_and_are_no_failure(ship: Shipped) -> None:
+    misspelt = GOOD.replace("{", '{"request_modle": "x", ', 1)
+    code, _, err = ship(misspelt * 2, "--quiet")
+    assert code == 0
+    assert err == (
+        "request_modle is no field of the contract; did you mean request_model? (in 2 events; workers ignore it)\n"
+    )
+    report = json.loads(ship(misspelt, "--json", "--quiet")[1].splitlines()[-1])
+    assert [unknown["field"] for unknown in report["unknown_fields"]] == ["request_modle"]
+
+
 def test_quiet_says_nothing_but_what_is_wrong(ship: Shipped) -> None:
     assert ship(GOOD, "--quiet")[2] == ""
 

@@ -218,3 +218,46 @@ def test_ctrl_c_works_as_before_when_shipping_is_over():
     before = signal.getsignal(signal.SIGINT)
     send(lines(GOOD))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_counts_what_was_sent_and_not_what_was_left_out():
+    said = io.StringIO()
+    progress = Progress("ship", stream=said, style="lines")
+    content = lines(GOOD, *({"event_id": "x"} for _ in range(6)), GOOD, GOOD)
+    with progress:
+        ship(
+            io.BytesIO(content),
+            MemorySink(),
+            ShipOptions(invalid="skip"),
+            progress=progress,
+            clock=ManualClock(NOW_US),
+        )
+    assert "ship  3 events " in said.getvalue()
+
+
+def test_names_that_the_contract_does_not_have_are_told_once_each_with_the_nearest():
+    odd = {**GOOD, "request_modle": "a", "stages": {"modle_ms": 1, "model_ms": 2}, "labels": {"any": "x"}}
+    report, sink = send(lines(GOOD, odd, odd, {**GOOD, "request_modle": "b"}))
+    assert [tuple(unknown) for unknown in report.unknown_fields] == [
+        ("request_modle", 3, "is no field of the contract; did you mean request_model?"),
+        ("stages.modle_ms", 2, "is no field of the contract; did you mean stages.model_ms?"),
+    ]
+    assert (report.invalid, len(sink.lines)) == (0, 4), "it accepts them"
+
+
+def test_keys_that_are_ids_do_not_fill_the_report():
+    report, _ = send(lines(*({**GOOD, f"id{number:03}": 1} for number in range(50))))
+    assert (len(report.unknown_fields), report.more_unknown) == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "a name of 0 characters"),
+        ("a\nb", "a name of 3 characters"),
+        ("\ud800", "a name of 1 characters"),
+    ],
+)
+def test_no_name_is_too_odd_to_be_told_of(name, told):
+    report, _ = send(lines({**GOOD, name: 1, "stages": {name: 1}}))
+    assert {unknown.field for unknown in report.unknown_fields} == {told, f"stages.{told}"}
