@@ -19,6 +19,7 @@ from tokentide.producers.errors import SpoolError
 from tokentide.producers.options import ProducerOptions
 from tokentide.producers.sender import Sender
 from tokentide.producers.spool import Spool
+from tokentide.producers.spool_folder import left_elsewhere
 from tokentide.producers.transport import Transport
 
 
@@ -156,4 +157,6 @@ class Engine:
         except SpoolError as error:
             self.counts.trouble(f"the spool is off: {error}")
             return None
+        if elsewhere := left_elsewhere(folder):
+            self.counts.trouble(elsewhere)
         return Spool(folder, max_bytes=self._options.spool_max_bytes, on_drop=self.counts.drop)

@@ -2,20 +2,24 @@
 
 Events may hold prompts, so a folder that we choose has to be the user's alone; one that was set
 is taken as it is. Each topic has a folder of its own inside, and, where nothing was set, each broker
-address too: what an application could not send to one cluster must not end up in another.
+address too: what an application could not send to one cluster must not end up in another. Where the address was only
+wrong, `left_elsewhere` says what stayed behind.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from tokentide.producers.errors import SpoolError
+from tokentide.producers.spool_lane import left_behind
 
 
 def spool_folder(chosen: Path | None, *, topic: str, bootstrap_servers: Sequence[str]) -> Path:
@@ -41,6 +45,34 @@ def spool_folder(chosen: Path | None, *, topic: str, bootstrap_servers: Sequence
         else:
             return folder
     raise problem or SpoolError("there is no folder for the spool; set spool_folder")
+
+
+def left_elsewhere(folder: Path) -> str | None:
+    """Return what is to be said of events of the same topic that wait under other addresses; None: nothing.
+
+    Args:
+        folder: what `spool_folder` returned. One that was set has no neighbours: it is the same for all addresses.
+    """
+    own = _PER_ADDRESS.fullmatch(folder.name)
+    if own is None:
+        return None
+    found: dict[Path, int] = {}
+    with suppress(OSError):
+        for neighbour in sorted(folder.parent.iterdir()):
+            other = _PER_ADDRESS.fullmatch(neighbour.name)
+            if other and other["topic"] == own["topic"] and neighbour != folder:
+                with suppress(OSError):  # somebody else's, or gone meanwhile
+                    found[neighbour] = len(left_behind(neighbour))
+    places = " and ".join(f"{files} in {place}" for place, files in found.items() if files)
+    if not places:
+        return None
+    return (
+        f"files with unsent events of topic {own['topic']} for other addresses of Kafka wait in the spool: {places}; "
+        f"if an address was only mended, move the files (*.seg) to {folder}, and they are sent; else delete them"
+    )
+
+
+_PER_ADDRESS: Final = re.compile(r"(?P<topic>.+)-[0-9a-f]{12}")
 
 
 def _own_places() -> Iterator[Path]:

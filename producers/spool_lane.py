@@ -23,6 +23,7 @@ try:
 except ImportError:  # not POSIX: there is no lock that a killed process releases
     fcntl = None  # type: ignore[assignment] # the name stands for "no locks here"
 
+_LANE_CHARACTERS: Final = 36
 _NAME: Final = re.compile(r"(?P<lane>[0-9a-f-]{36})(\.lock|-\d{8}\.seg)")
 
 
@@ -91,6 +92,34 @@ def take_over(folder: Path, own: frozenset[str]) -> list[Lane]:
         if lock is not None:
             lanes.append(Lane(folder, name, lock))
     return lanes
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Return the segments there that no living process holds, oldest first; nothing is taken or made.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = sorted(path for path in folder.iterdir() if path.suffix == ".seg" and _NAME.fullmatch(path.name))
+    lanes = {path.name[:_LANE_CHARACTERS] for path in found}
+    held = {lane for lane in lanes if _is_held(_lock_path(folder, lane))}
+    return [path for path in found if path.name[:_LANE_CHARACTERS] not in held]
+
+
+def _is_held(lock_path: Path) -> bool:
+    if fcntl is None or not lock_path.exists():
+        return False
+    try:
+        lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return True  # not ours to judge
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _lock_path(folder: Path, name: str) -> Path:
