@@ -83,10 +83,14 @@ class Pipeline:
 
     @contextmanager
     def in_background(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command of `tokentide` that runs beside; at the end of the block it has to end well by itself."""
+        """A command of `tokentide` that runs beside, with a pipe as its standard input.
+
+        At the end of the block the pipe is closed, and the command has to end well by itself.
+        """
         with subprocess.Popen(
             [sys.executable, "-m", "tokentide", *arguments],
-            env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
+            env=self.environment, cwd=self.folder,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         ) as process:  # fmt: skip
             try:
                 yield process

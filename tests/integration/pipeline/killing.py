@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tests.support.pipeline import Pipeline, until
 
@@ -62,49 +62,93 @@ def start_ready_workers(running: Pipeline, count: int) -> None:
     until(lambda: all("worker started" in _log(running, place) for place in places), what="starting")
 
 
-def kill_with_work_in_hand(
-    running: Pipeline,
-    places: Sequence[int],
-    senders: Sequence[subprocess.Popen[bytes]],
-    totals: Mapping[str, int],
-) -> Killed:
-    """`kill -9` one of the workers while it holds events that nobody has stored for certain, and senders still send.
+class Sender(Protocol):
+    """Something that sends events while workers work."""
 
-    Of each service some events are stored and some are not.
+    def send_some(self) -> None:
+        """Go on a little, where that is up to the test."""
+
+    def is_sending(self) -> bool:
+        """Whether there is more to come."""
+
+
+class Live:
+    """A command that sends by itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def send_some(self) -> None:
+        pass
+
+    def is_sending(self) -> bool:
+        return self._process.poll() is None
+
+
+class Fed:
+    """A command that sends what it gets by its standard input: bit by bit, as the test wants."""
+
+    def __init__(self, process: subprocess.Popen[bytes], lines: Sequence[bytes]) -> None:
+        self._process = process
+        self._lines = list(lines)
+        self._next = 0
+        self._bit = max(1, len(lines) // 150)
+
+    def send_some(self) -> None:
+        self._send(self._bit)
+
+    def send_rest(self) -> None:
+        self._send(len(self._lines))
+
+    def is_sending(self) -> bool:
+        return self._process.poll() is None and self._next < len(self._lines)
+
+    def _send(self, count: int) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"".join(self._lines[self._next : self._next + count]))
+        self._process.stdin.flush()
+        self._next += count
+
+
+def kill_with_work_in_hand(
+    running: Pipeline, places: Sequence[int], senders: Sequence[Sender], totals: Mapping[str, int]
+) -> Killed:
+    """`kill -9` one of the workers while it holds events that nobody has stored for certain, and there is more to come.
+
+    Of each service of `totals` some events are stored and some are not.
     """
     for place in itertools.cycle(places):
-        assert all(sender.poll() is None for sender in senders), (
-            "all was sent before a worker had work in hand"
-        )
+        for sender in senders:
+            sender.send_some()
+        assert all(sender.is_sending() for sender in senders), "all was sent before a worker had work in hand"
         before = _committed(running)
         load = _load(running, place)
-        if not load.held_rows or not load.partitions:
-            time.sleep(0.05)
+        if not load.held_rows or not any(before.get(partition, 0) for partition in load.partitions):
+            time.sleep(0.1)
             continue
         with _stopped(running.workers[place]):
             found = _measure(running, place, load)
-            same = all(before.get(p, 0) == found.committed[p] for p in load.partitions)
-            has_begun = any(found.committed.values()) and all(found.stored.get(name, 0) for name in totals)
             # No commit since it was asked: what it held then it holds now.
-            if same and has_begun and all(sender.poll() is None for sender in senders):
+            is_same = all(
+                before.get(partition, 0) == found.committed[partition] for partition in load.partitions
+            )
+            if is_same and all(found.stored.get(service, 0) for service in totals):
                 running.kill_worker(place)
                 _assert_in_the_middle(found, totals)
                 return found
     raise AssertionError("there are no workers")
 
 
-def kill_at_random(
-    running: Pipeline, sender: subprocess.Popen[bytes], times: int, chance: random.Random
-) -> int:
-    """`kill -9` any worker at any moment and start another, several times; return how many while all was not sent."""
-    in_the_middle = 0
+def kill_at_random(running: Pipeline, sender: Sender, times: int, chance: random.Random) -> None:
+    """`kill -9` any worker at any moment while there is more to come, and start another, several times."""
     for _ in range(times):
-        time.sleep(chance.uniform(0.1, 1.0))
+        for _ in range(chance.randint(1, 8)):
+            sender.send_some()
+            time.sleep(0.1)
+        assert sender.is_sending()
         living = [place for place, worker in enumerate(running.workers) if worker.poll() is None]
-        in_the_middle += sender.poll() is None
         running.kill_worker(chance.choice(living))
         running.start_workers(1)
-    return in_the_middle
 
 
 def read_again(running: Pipeline) -> int:

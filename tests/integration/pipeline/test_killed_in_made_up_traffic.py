@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.killing import (
     SETTINGS,
+    Live,
     kill_with_work_in_hand,
     read_again,
     start_ready_workers,
@@ -73,8 +74,8 @@ def test_three_workers_one_killed_and_events_sent_twice(new_pipeline: NewPipelin
     start_ready_workers(running, 3)
     live = ["simulate", "--seed", "11", "--quiet", "--rate", str(RATE), "--duration", str(LIVE_S)]
     running.run(*past(PAST))
-    with running.in_background(*live, "--rhythm", "0", "--environment", "live") as sender:
-        found = kill_with_work_in_hand(running, range(3), [sender], {})
+    with running.in_background(*live, "--rhythm", "0", "--environment", "live") as live_part:
+        found = kill_with_work_in_hand(running, range(3), [Live(live_part)], {})
         running.start_workers(1)
         running.run(*past(REPEATED))
     running.wait()

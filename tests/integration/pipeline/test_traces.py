@@ -18,6 +18,7 @@ import pytest
 from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.killing import (
     SETTINGS,
+    Fed,
     kill_at_random,
     kill_with_work_in_hand,
     read_again,
@@ -42,9 +43,6 @@ pytestmark = pytest.mark.data
 Way = Literal["one worker", "three workers", "killed"]
 WAYS: tuple[Way, ...] = ("one worker", "three workers", "killed")
 
-SENDING_S = 5
-"""How long a trace is sent where a worker is killed meanwhile."""
-
 SHARES: dict[tuple[str, Way], tuple[Trace, ...]] = {
     ("embedded", "one worker"): (MOONCAKE, CLAUDE_CODE),
     ("apache_kafka", "one worker"): (RAGPULSE, EXGENTIC),
@@ -55,40 +53,35 @@ SHARES: dict[tuple[str, Way], tuple[Trace, ...]] = {
 }
 
 
-def replay(trace: Trace, folder: Path, *options: str) -> list[str]:
-    name, path = trace.format, str(trace.path(folder))
-    return ["replay", "--format", name, path, "--service", name, "--quiet", *options]
+def replay(trace: Trace, path: str) -> list[str]:
+    return ["replay", "--format", trace.format, path, "--service", trace.format, "--quiet"]
 
 
 def send(running: Pipeline, way: Way, folder: Path, *traces: Trace, at_random: int = 0) -> None:
     """Replay traces and wait until all is stored.
 
-    Where a worker is killed, one is alone at work, and a new one takes over. Kills at random moments, of any worker,
+    Where a worker is killed, it is the only one, and a new one takes over. Kills at random moments, of any worker,
     need a group: they come after the first kill, and there are three workers.
     """
     if way != "killed":
         running.start_workers({"one worker": 1, "three workers": 3}[way])
         for trace in traces:
-            running.run(*replay(trace, folder))
+            running.run(*replay(trace, str(trace.path(folder))))
         running.wait()
         return
     workers = 3 if at_random else 1
     start_ready_workers(running, workers)
-    totals = {trace.format: trace.totals(folder).calls for trace in traces}
-    seconds = SENDING_S + 2 * at_random
     with ExitStack() as stack:
         senders = [
-            stack.enter_context(
-                running.in_background(
-                    *replay(trace, folder, "--order", "time", "--speed", f"{trace.span_s / seconds:.1f}")
-                )
-            )
+            Fed(stack.enter_context(running.in_background(*replay(trace, "-"))), trace.mixed_lines(folder))
             for trace in traces
         ]
+        totals = {trace.format: trace.totals(folder).calls for trace in traces}
         kill_with_work_in_hand(running, range(workers), senders, totals)
         running.start_workers(1)
-        # The first of the random kills comes for certain before the end of the log is sent.
-        assert kill_at_random(running, senders[0], at_random, random.Random(11)) >= min(at_random, 1)
+        kill_at_random(running, senders[0], at_random, random.Random(11))
+        for sender in senders:
+            sender.send_rest()
     running.wait()
     assert read_again(running) > 0
 
