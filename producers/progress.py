@@ -105,7 +105,8 @@ def style_of(stream: TextStream, *, quiet: bool = False) -> Style:
 
 
 class Progress:
-    """Counts what was done and says so now and then; use it as a context manager.
+    """Counts what was done and says so now and then; use it as a context manager, which ends with a line of totals, unless
+    an error came before anything was done.
 
     Cheap enough to be told of every event: it looks at the clock, and writes only when a line is due.
     """
@@ -139,7 +140,11 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish()
+        if kind is None or self._events:
+            self.finish()
+        elif self._line_open:
+            self._stream.write(CLEAR_LINE)
+            self._stream.flush()
 
     def expect(self, total_events: int) -> None:
         """Tell the number of events there will be, once it is known."""

@@ -161,7 +161,8 @@ def _report(args: argparse.Namespace, report: SimulationReport) -> None:
         )
         return
     if not args.stdout:
-        print(f"{counted(report.acknowledged, 'event')} acknowledged by Kafka")
+        malformed = f", {report.malformed:,} of them malformed on purpose" if report.malformed else ""
+        print(f"{counted(report.acknowledged, 'event')} acknowledged by Kafka{malformed}")
         if first and last:
             print(f"event times from {first} to {last}")
     if report.most_behind_s > 1 and args.history == "0":  # after a history the live part has to catch up

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -73,7 +74,7 @@ def parse_mapping(text: str, name: str) -> TraceMapping:
     mapping = reader.read(Path(name).name.removesuffix(".toml"), lines)
     if reader.faults or mapping is None:
         raise MappingError(name, [_located(fault, lines) for fault in reader.faults])
-    return mapping
+    return replace(mapping, file=name)
 
 
 def _refused(name: str, text: str) -> MappingError:

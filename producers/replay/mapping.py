@@ -77,3 +77,5 @@ class TraceMapping:
     paths: Mapping[str, tuple[str | int, ...]]
     """Field name → where it stands in the file, for messages."""
     lines: Mapping[tuple[str | int, ...], int]
+    file: str = ""
+    """What it was read from, as messages name it: a file, or a known trace."""

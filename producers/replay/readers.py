@@ -203,4 +203,4 @@ def missing_column(mapping: TraceMapping, field: str, error: LookupError) -> Map
     """The error for a column that the file does not have, at the line of the mapping that names it."""
     path = mapping.paths.get(field, (field,))
     line = next((mapping.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in mapping.lines), None)
-    return MappingError(mapping.name, [MappingProblem(line, field, str(error.args[0]))])
+    return MappingError(mapping.file or mapping.name, [MappingProblem(line, field, str(error.args[0]))])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tokentide.cli.commands import simulate as simulate_command
 from tokentide.cli.commands.replay import speed_of
 from tokentide.cli.exits import ExitCode, RefusedError, UnreachableError, UsageError
 from tokentide.cli.main import main
 from tokentide.cli.sending import time_text, traffic_errors
+from tokentide.producers.simulate.run import SimulationReport
 from tokentide.producers.traffic_errors import ConnectError, DeliveryError, InputError
 
 GOOD = '{"event_id": "a", "service": "chat", "timestamp": "2024-05-01T00:00:00Z"}\n'
@@ -238,8 +241,24 @@ def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
         (["--duration", "1m", "--incident", "silence:start=2m"], "from the begin of the live part"),
         (["--history", "1m", "--incident", "silence:start=-3m,duration=2m"], "ends before the run begins"),
         (["--start", "sometime"], "--start is a date"),
+        (["--rate", "-3"], "rate"),
     ],
 )
 def test_a_simulation_that_cannot_be_is_a_mistake(options: list[str], says: str, capsys: Capture) -> None:
     assert main(["simulate", "--stdout", *options]) == ExitCode.USAGE
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("error: "), "no progress of what never began"
+
+
+@pytest.mark.parametrize(
+    ("malformed", "line"),
+    [
+        (0, "5 events acknowledged by Kafka"),
+        (2, "5 events acknowledged by Kafka, 2 of them malformed on purpose"),
+    ],
+)
+def test_the_report_says_how_many_events_were_malformed(malformed: int, line: str, capsys: Capture) -> None:
+    report = SimulationReport(sent=5, acknowledged=5, malformed=malformed)
+    simulate_command._report(Namespace(json=False, stdout=False, history="0"), report)
+    assert capsys.readouterr().out == f"{line}\n"

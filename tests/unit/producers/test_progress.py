@@ -136,3 +136,28 @@ def test_the_style_follows_the_stream():
     assert style_of(Terminal()) == "terminal"
     assert style_of(io.StringIO()) == "lines"
     assert style_of(Terminal(), quiet=True) == "quiet"
+
+
+class TroubleError(Exception):
+    """What ends the work."""
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_an_error_before_anything_was_done_leaves_no_empty_line(stream):
+    clock = Clock()
+    progress = Progress("file", stream=stream, clock=clock)
+    clock.now_s += 1
+    progress.tick()  # a terminal has its first line by now, which is cleared
+    with pytest.raises(TroubleError), progress:
+        raise TroubleError
+    assert "in 0:0" not in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K" if stream.isatty() else "")
+
+
+def test_an_error_later_on_comes_after_the_totals():
+    stream = io.StringIO()
+    progress = Progress("file", stream=stream, clock=Clock())
+    progress.advance(3)
+    with pytest.raises(TroubleError), progress:
+        raise TroubleError
+    assert stream.getvalue() == "file  3 events  in 0:00\n"

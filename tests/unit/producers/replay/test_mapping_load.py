@@ -217,3 +217,10 @@ def test_fields_of_a_group_are_written_as_in_the_event():
         problems(GOOD + 'error.clas = "x"\n')[0][2]
         == "the event has no field 'error.clas'; did you mean 'error.class'?"
     )
+
+
+def test_a_mapping_knows_its_file_beside_its_name(tmp_path):
+    file = tmp_path / "of-mine.toml"
+    file.write_text('name = "my-gateway"\n' + GOOD, encoding="utf-8")
+    mapping = load_mapping(str(file))
+    assert (mapping.name, mapping.file) == ("my-gateway", "of-mine.toml")

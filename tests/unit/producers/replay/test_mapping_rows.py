@@ -387,6 +387,11 @@ def test_a_column_that_the_file_does_not_have_is_an_error_before_any_row():
         rows(CSV + 'input_tokens = "tokns"\n', "t,tokens\n1700000000,1\n")
 
 
+def test_a_missing_column_is_told_with_the_file_of_the_mapping_and_not_its_name():
+    with pytest.raises(MappingError, match=r"test, line 7: input_tokens: the file has no column"):
+        rows('name = "my-gateway"\n' + CSV + 'input_tokens = "tokns"\n', "t,tokens\n1700000000,1\n")
+
+
 def test_a_column_that_is_there_twice_is_an_error():
     with pytest.raises(MappingError, match="several columns 'c'"):
         rows(CSV + 'feature = "c"\n', "t,c,c\n")
