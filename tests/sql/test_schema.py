@@ -130,9 +130,11 @@ def test_the_view_windows_has_the_dimensions_and_every_aggregate_and_nothing_int
     assert view == {name: table[name].replace(f"Map({_NAME}", "Map(String") for name in view}
 
 
-def test_the_view_windows_merges_each_aggregate_as_declared(database):
+@pytest.mark.parametrize("view", ["windows", "windows_every"])
+def test_windows_merge_each_aggregate_as_declared(database, view):
     ((query,),) = database.ask(
-        "SELECT as_select FROM system.tables WHERE name = 'windows' AND database = {d:String}",
+        "SELECT as_select FROM system.tables WHERE name = {v:String} AND database = {d:String}",
+        v=view,
         d=database.name,
     )
     functions = {"sum": "sum", "max": "max", "map": "sumMap"}
