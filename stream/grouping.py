@@ -82,5 +82,7 @@ def _ranked(key: Int64s) -> Groups:
     encoded = pc.dictionary_encode(pa.array(key))  # codes in the order of first appearance
     of_row = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     first_row = np.empty(len(encoded.dictionary), np.int64)
-    first_row[of_row[::-1]] = np.arange(len(key) - 1, -1, -1)  # of several the last one written stays: the first row
+    first_row[of_row[::-1]] = np.arange(
+        len(key) - 1, -1, -1
+    )  # of several the last one written stays: the first row
     return Groups(of_row, first_row)

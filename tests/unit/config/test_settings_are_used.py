@@ -44,6 +44,6 @@ def test_every_setting_is_read_of_its_group(repository: Path) -> None:
     assert [name for name in settings_by_name() if not is_read(name, found)] == []
 
 
-@pytest.mark.parametrize("setting", ["metrics.stages", "kafka.series_cap", "worker.no_such_name"])
+@pytest.mark.parametrize("setting", ["metrics.stages", "worker.no_such_name"])
 def test_a_name_that_only_others_have_is_not_read(repository: Path, setting: str) -> None:
     assert not is_read(setting, reads(repository))
