@@ -84,7 +84,8 @@ def _report(message: str, hint: str) -> None:
 
 def _report_settings(error: SettingsError) -> None:
     say(f"{toned('error:', 'red', sys.stderr)} the settings cannot be used")
-    for problem in error.problems:
+    # Of a choice with several forms each form has a problem of its own, in the same words.
+    for problem in dict.fromkeys(error.problems):
         say(f"  {problem.where}: {problem.text}")
 
 

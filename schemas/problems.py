@@ -115,10 +115,10 @@ def kind_of(value: object) -> str:
             number = repr(value)
             return f"the number {number}" if len(number) <= 40 else "a number of many digits"
         case str():
-            return f"text of {len(value)} characters"
+            return f"text of {len(value)} character{'s' * (len(value) != 1)}"
         case list():
             return f"a list of {len(value)}"
         case dict():
-            return f"an object of {len(value)} fields"
+            return f"an object of {len(value)} field{'s' * (len(value) != 1)}"
         case _:
             return f"a {type(value).__name__}"

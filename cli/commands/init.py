@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.exits import CliError, ExitCode, NotReadyError
+from tokentide.cli.extras import require_extra
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.registry import Example
 from tokentide.cli.sql_client import as_ours, sql_client
@@ -92,11 +93,13 @@ def initialise(
     """Create topics and tables; also what `up` and `demo` do first.
 
     Raises:
-        CliError: Kafka or ClickHouse cannot be used.
+        CliError: Kafka or ClickHouse cannot be used, or the extra for the tables is missing: then nothing was done.
         SettingsError: the files of the settings cannot be used.
     """
     outcomes: Sequence[Outcome] = ()
     steps: Sequence[str] = ()
+    if tables:
+        _require_client()  # before the topics are made: a half is no result
     if topics:
         with admin_client(settings.kafka) as admin:
             outcomes = apply_plans(KafkaTopics(admin), topic_plans(settings), update=update, dry_run=dry_run)
@@ -114,6 +117,14 @@ def initialise(
                 else f"database {database}: up to date"
             )
     return InitResult(outcomes, steps)
+
+
+def _require_client() -> None:
+    try:
+        require_extra("stream", purpose="`tokentide init`")
+    except NotReadyError as error:
+        error.hint += "\nThe topics alone need no extra: tokentide init --only topics"
+        raise
 
 
 def _topic_line(outcome: Outcome, *, dry_run: bool) -> str:

@@ -99,7 +99,7 @@ class _Reader:
         if listed is None:
             return []
         if not isinstance(listed, yaml.SequenceNode):
-            self._wrong(listed, "prices", "is a list of entries, each starting with `- model:`")
+            self._wrong(listed, "prices", "must be a list of entries, each starting with `- model:`")
             return []
         read = (self._entry(node, f"prices[{index}]") for index, node in enumerate(listed.value))
         return [entry for entry in read if entry is not None]
@@ -203,7 +203,7 @@ class _Reader:
     ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         if not isinstance(node, yaml.MappingNode):
             known = f" of {', '.join(allowed)}" if allowed else ""
-            self._wrong(node, where, f"is a mapping{known}")
+            self._wrong(node, where, f"must be a mapping{known}")
             return
         seen: set[str] = set()
         for key, value in node.value:
@@ -218,14 +218,16 @@ class _Reader:
     def _text(self, node: yaml.Node, where: str) -> str:
         if isinstance(node, yaml.ScalarNode) and node.value.strip():
             return str(node.value).strip()
-        self._wrong(node, where, "is a text")
+        self._wrong(node, where, "must be a text")
         return ""
 
     def _usd(self, node: yaml.Node, where: str) -> Decimal | None:
         written = node.value if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(written, str) or not _DECIMAL.fullmatch(written) or Decimal(written) > _MAX_USD:
             self._wrong(
-                node, where, f'is an amount of USD such as "2.50": at most {_MAX_USD:,}, at most 18 decimals'
+                node,
+                where,
+                f'must be an amount of USD such as "2.50": at most {_MAX_USD:,}, at most 18 decimals',
             )
             return None
         return Decimal(written)
@@ -236,13 +238,13 @@ class _Reader:
         try:
             return date.fromisoformat(str(node.value))
         except ValueError:
-            self._wrong(node, where, "is a day such as 2026-01-31 (UTC)")
+            self._wrong(node, where, "must be a day such as 2026-01-31 (UTC)")
             return None
 
     def _is_true(self, node: yaml.Node, where: str) -> bool:
         if isinstance(node, yaml.ScalarNode) and node.value in ("true", "false"):
             return bool(node.value == "true")
-        self._wrong(node, where, "is true or false")
+        self._wrong(node, where, "must be true or false")
         return False
 
     def _wrong(self, node: yaml.Node, where: str, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tokentide.cli import extras
 from tokentide.cli.commands import audit as audit_command
 from tokentide.cli.commands import init as init_command
 from tokentide.cli.commands import tail as tail_command
@@ -280,6 +281,18 @@ def test_one_half_leaves_the_other_alone(
     assert line.startswith(says)
 
 
+def test_without_the_extra_init_makes_no_topics_unless_they_are_all_it_is_to_make(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(extras, "missing_modules", lambda _: ["clickhouse_connect"])
+    assert initialised(monkeypatch, [Outcome("a", "created", 4)]) == ExitCode.NOT_READY
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "tokentide init --only topics" in shown.err
+    assert initialised(monkeypatch, [Outcome("a", "created", 4)], "--only", "topics") == 0
+    assert capsys.readouterr().out == "topic a: created, 4 partitions\n"
+
+
 def test_init_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert initialised(monkeypatch, [Outcome("a", "created", 4)], "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
@@ -408,3 +421,8 @@ def test_the_workers_own_exit_codes_are_those_of_the_help() -> None:
     exits = pytest.importorskip("tokentide.stream.exits", reason="needs the extra [stream]")
     own = {code.value for code in exits.Exit} - {code.value for code in ExitCode}
     assert own == {int(number) for number in re.findall(r"\b2\d\b", worker_command.DESCRIPTION)}
+
+
+def test_a_mistake_in_the_settings_is_told_once(capsys: Capture) -> None:
+    assert main(["worker", "--set", "worker.stages=ingst"]) == ExitCode.USAGE
+    assert capsys.readouterr().err.count("--set worker.stages: must be one of") == 1

@@ -219,7 +219,7 @@ def test_labels_are_named_as_a_whole_and_the_text_says_what_of_them() -> None:
         ("9" * 4299, "a number of many digits"),
         ('"secret"', "text of 6 characters"),
         ("[1, 2]", "a list of 2"),
-        ('{"a": 1}', "an object of 1 fields"),
+        ('{"a": 1}', "an object of 1 field"),
     ],
 )
 def test_kinds_are_named_without_text(json: str, kind: str) -> None:

@@ -11,7 +11,7 @@ from tokentide.stream.decode.batch import WHOLE_RECORD, Refusal
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter, letter_key
 
 PLACE = RecordPlace("llm.events:id", "llm.events", 3, 65_541, 1_769_860_800_123, b"key-1")
-PROBLEM = Problem(RejectReason.WRONG_TYPE, "turn: is text of 1 characters; must be a whole number", "turn")
+PROBLEM = Problem(RejectReason.WRONG_TYPE, "turn: is text of 1 character; must be a whole number", "turn")
 
 
 def refusal(value: bytes | None, item: int = 2, problem: Problem = PROBLEM) -> Refusal:
@@ -23,7 +23,7 @@ def test_a_letter_says_where_the_record_stands_and_holds_its_bytes() -> None:
     assert letter.model_dump(mode="json") == {
         "reason": "wrong_type",
         "step": "decode",
-        "error": "turn: is text of 1 characters; must be a whole number",
+        "error": "turn: is text of 1 character; must be a whole number",
         "field": "turn",
         "source": "llm.events:id",
         "topic": "llm.events",

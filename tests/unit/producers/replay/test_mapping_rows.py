@@ -155,7 +155,7 @@ def test_a_case_holds_for_these_cells(test, expected):
 def test_numbers_can_be_compared_and_all_tests_of_a_case_must_hold():
     expression = '{ when = [{ column = "c", above = 1, below = 3, then = "yes" }] }'
     assert values("feature", expression, ["1", "2", "3", ""]) == [None, "yes", None, None]
-    assert refusal("feature", expression, "x") == "feature: is text of 1 characters; must be a number"
+    assert refusal("feature", expression, "x") == "feature: is text of 1 character; must be a number"
 
 
 def test_the_first_case_that_holds_wins_and_then_may_be_an_expression():
@@ -304,7 +304,7 @@ def test_times_are_read_in_every_common_form(time, cell, expected):
         ('zone = "UTC"', "yesterday", "is no date and time such as 2026-01-31 12:00:00.25"),
         ('unit = "s"', "60", "is before 2000 or after 9999; check unit and start in [time]"),
         ('unit = "s"', "1700000000000", "is before 2000 or after 9999; check unit and start in [time]"),
-        ('unit = "s"', "x", "is text of 1 characters; must be a number"),
+        ('unit = "s"', "x", "is text of 1 character; must be a number"),
         ('unit = "s"', "", "is absent; every event needs a time"),
     ],
 )

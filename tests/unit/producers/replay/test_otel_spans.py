@@ -280,7 +280,7 @@ def test_exclusive_cache_numbers_are_bad_rows_until_the_user_says_what_they_are(
     ("span", "reason"),
     [
         ({"resourceSpans": 5}, "is no span: a list is expected where there is something else"),
-        (otlp({"startTimeUnixNano": "x", "attributes": []}), "is text of 1 characters; must be a number"),
+        (otlp({"startTimeUnixNano": "x", "attributes": []}), "is text of 1 character; must be a number"),
         ({"operation_name": "chat"}, "is absent; every event needs a time"),
     ],
 )

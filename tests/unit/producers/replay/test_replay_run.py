@@ -152,7 +152,7 @@ def test_bad_rows_are_counted_and_listed_and_the_rest_is_sent(tmp_path):
     report, _ = run(path)
     assert (report.rows, report.sent, report.bad) == (5, 2, 3)
     assert [str(row) for row in report.bad_rows] == [
-        "line 3: time: is text of 1 characters; must be a number",
+        "line 3: time: is text of 1 character; must be a number",
         "line 4: input_tokens: is text of 4 characters; must be a number",
         "line 5: has 1 cells; the header has 2",
     ]
