@@ -86,9 +86,9 @@ def test_names_that_are_right_are_none_strictly_either(strict, broker):
 
 def test_else_a_misspelt_keyword_is_sent_and_logged_at_once_and_once(broker, clock, caplog):
     producer = Producer(service="s", transport=broker, clock=clock.clock)
-    for _ in range(3):
+    for attempt in range(3):
         with producer.call(provider="openai", modle="canary") as call:
-            if _ == 0:
+            if attempt == 0:
                 assert caplog.messages == [
                     "modle is sent unchanged, but is no field of the contract; did you mean model (request_model)?"
                 ]

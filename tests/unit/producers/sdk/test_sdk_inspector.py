@@ -30,11 +30,11 @@ def test_a_small_program_hears_of_each_event_that_the_worker_will_refuse(broker,
     assert "canary" not in caplog.text
 
 
-def test_also_where_kafka_is_away_all_the_time(broker, tmp_path):
+def test_also_of_one_that_was_never_taken_from_the_queue_before_the_end(broker, tmp_path):
     broker.is_up = False
-    options = ProducerOptions(spool_folder=tmp_path, away_after_s=0)
-    with Producer(service="s", transport=broker, options=options) as producer:
-        producer.emit(BAD)
+    producer = Producer(service="s", transport=broker, options=ProducerOptions(spool_folder=tmp_path))
+    producer.emit(BAD)
+    assert not producer.close(0.0)
     assert producer.stats().suspect == 1
 
 
