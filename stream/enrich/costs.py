@@ -28,8 +28,7 @@ def add_costs(table: pa.Table, rates: RateTable) -> pa.Table:
     """Price the calls; add where each cost comes from, or why there is none, and make `input_tokens` inclusive."""
     groups, texts = combinations(table, _KEY_COLUMNS)
     keys = [PriceKey(*(text or None for text in key)) for key in texts]
-    exclusive = _equals(table, "cache_reporting", "exclusive")
-    usage = _usage(table)
+    usage, exclusive = _counted_whole(table, _usage(table), _equals(table, "cache_reporting", "exclusive"))
     priced = price_columns(
         rates,
         rates.codes(keys)[groups.of_row],
@@ -83,6 +82,24 @@ def _add_names(
 
 def _note(note: PriceNote) -> str | None:
     return ",".join(flag.name.lower() for flag in PriceNote if flag and flag in note and flag.name) or None
+
+
+def _counted_whole(
+    table: pa.Table, usage: UsageColumns, exclusive: Bools | None
+) -> tuple[UsageColumns, Bools | None]:
+    """Usage, and the rows whose input still lacks the cached tokens.
+
+    Where the worker counted the prompt's text there are none: the whole prompt is in the text, cached or not. Only
+    a text that is shorter than what came from the cache was not the whole prompt.
+    """
+    if exclusive is None:
+        return usage, None
+    reported = _equals(table, "input_tokens_source", "reported")
+    lacking = exclusive & reported if reported is not None else np.zeros(len(exclusive), np.bool_)
+    counted = exclusive & ~lacking & (usage.input_tokens >= 0)
+    cached = np.maximum(usage.cache_read, 0) + np.maximum(usage.cache_write, 0)
+    whole = np.where(counted, np.maximum(usage.input_tokens, cached), usage.input_tokens)
+    return usage._replace(input_tokens=whole), lacking
 
 
 def _usage(table: pa.Table) -> UsageColumns:
