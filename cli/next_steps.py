@@ -19,7 +19,9 @@ INCIDENT_TRAFFIC: Final = (
 has to pass, and a series that falls silent stays open."""
 INCIDENT_COURSE: Final = "it opens within a minute and is resolved five to six minutes later"
 """How the incident above goes, from when the history is stored."""
-SPEND: Final = 'query "SELECT service, sum(calls), sum(priced_calls), sum(cost_usd) FROM costs GROUP BY service"'
+SPEND: Final = (
+    'query "SELECT service, sum(calls), sum(priced_calls), sum(cost_usd) FROM costs GROUP BY service"'
+)
 """The view has NULL where no call has a price, which a sum over `windows` shows as 0."""
 
 
