@@ -350,6 +350,8 @@ class Process:
         await self._moment()
         is_owner = self._generation == self._world.generation
         if is_owner:
+            for (_, partition), at in positions.items():
+                self._see_that_it_is_new(partition, at)
             self._world.committed |= {partition: at for (_, partition), at in positions.items()}
         await self._moment()
         return is_owner
@@ -375,7 +377,7 @@ class World:
     committed: dict[int, int] = field(default_factory=dict)
     generation: int = 0
     stored_again: list[tuple[int, int]] = field(default_factory=list)
-    """Partition and offset of rows and letters that were committed before their worker began: a waste, and a defect."""
+    """Partition and offset of rows, letters and commits below the commit at which their worker began: a defect."""
     has_lost: bool = False
     """Retention has taken something."""
     store_is_open: asyncio.Event = field(default_factory=asyncio.Event)

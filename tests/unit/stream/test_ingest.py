@@ -497,6 +497,14 @@ def test_in_an_outage_with_full_memory_rows_are_let_go_and_folding_goes_on() -> 
     run(scenario)
 
 
+def test_what_has_let_its_rows_go_makes_no_checkpoint() -> None:
+    fold = World().new_partition(PLACE, Start(0, 0, 0))
+    fold.ingest(batch(0, 1, {0: line("e0")}))
+    fold.let_go()
+    fold.ingest(batch(1, 2, {1: line("e1")}))
+    assert fold.checkpoint() is None
+
+
 def test_in_an_outage_with_room_left_nothing_is_let_go() -> None:
     async def scenario() -> None:
         world = World()
