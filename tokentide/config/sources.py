@@ -24,6 +24,7 @@ NOT_SETTINGS: Final = frozenset(
         "TOKENTIDE_PROPERTY_EXAMPLES",
         "TOKENTIDE_PUBLIC_DATA",
         "TOKENTIDE_REQUIRE_APACHE_KAFKA",
+        "TOKENTIDE_REQUIRE_PUBLIC_DATA",
     }
 )
 """Variables of the prefix that are no settings."""
