@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from tokentide.schemas.limits import MAX_ITEMS_PER_RECORD, MAX_RECORD_BYTES
 from tokentide.stream.decode.batch import Bools, Bytes8, Int32s, Int64s
@@ -95,6 +96,8 @@ def _frame_all(values: Sequence[bytes]) -> tuple[Framed, list[int]]:
     data = np.frombuffer(joined, dtype=np.uint8)
     wrong = _badly_enclosed(data, begins, ends)
     wrong |= lengths > MAX_RECORD_BYTES
+    if not wrong.any() and not _is_utf8(joined):
+        wrong = np.fromiter((not _is_utf8(value) for value in values), np.bool_, len(values))
     if wrong.any():
         return _NO_LINES, np.flatnonzero(wrong).tolist()
     newlines, closes = _marks(data)
@@ -104,6 +107,18 @@ def _frame_all(values: Sequence[bytes]) -> tuple[Framed, list[int]]:
     framed = Framed(memoryview(joined), record, np.zeros(len(values), np.int32), begins, ())
     odd = _odd_lines(data, closes, ends) | _deep_lines(data, begins, ends)
     return framed, np.flatnonzero(odd).tolist()
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Whether it is; Arrow's JSON reader takes any bytes in strings."""
+    if text.isascii():
+        return True
+    whole = pa.py_buffer(np.array([0, len(text)], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, whole, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _marks(data: Bytes8) -> tuple[int, Int64s]:

@@ -31,6 +31,7 @@ def without(field: str) -> bytes:
 WRONG: dict[str, tuple[bytes, str, str | None]] = {
     "not JSON": (b'{"event_id": ', "not_json", None),
     "not UTF-8": (b'{"event_id": "\xff"}', "not_utf8", None),
+    "not UTF-8 in a good event": (line("utf").replace(b'"utf"', b'"u\x80tf"'), "not_utf8", None),
     "over the size limit": (line("big", feature="x" * 1_048_576), "too_large", None),
     "nested too deeply": (line("deep", extra=json.loads("[" * 100 + "]" * 100)), "too_large", None),
     "unknown event_type": (line("type", event_type="gossip"), "unknown_event_type", "event_type"),

@@ -126,6 +126,10 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     return event
 
 
+NO_UTF8 = (b"\x80", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82")
+"""A continuation alone, no such byte, overlong, half a surrogate, beyond the last character, cut."""
+
+
 def encode(value: Any, *, compact: bool) -> bytes:
     return json.dumps(value, separators=(",", ":") if compact else None, ensure_ascii=compact).encode(
         "utf-8", "surrogatepass"
@@ -171,7 +175,7 @@ def records(draw: st.DrawFn) -> bytes | None:
         cut = draw(st.integers(0, len(text)))
         return (
             text[:cut]
-            + draw(st.sampled_from([b"", b"x", b"\n", b"}", b"\x00"]))
+            + draw(st.sampled_from([b"", b"x", b"\n", b"}", b"\x00", *NO_UTF8]))
             + text[cut + draw(st.integers(0, 2)) :]
         )
     if kind in {2, 3}:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tokentide.schemas.limits import MAX_DEPTH
+from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode import decoder as decoder_module
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.shape import MOST_LABEL_KEYS
@@ -307,3 +308,33 @@ def test_a_line_that_is_no_json_does_not_take_its_neighbours_with_it(
     decoded = Decoder().decode([record])
     assert column(decoded.table, "event_id") == good
     assert [(r.item, r.problem.reason, r.value) for r in decoded.refusals] == bad
+
+
+# --- text that is none
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [b"\x80", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"],
+    ids=["continuation alone", "no such byte", "overlong", "half a surrogate", "beyond the last", "cut"],
+)
+@pytest.mark.parametrize("field", ["event_id", "service", "feature", "brand_new"])
+def test_an_event_that_is_not_utf8_is_refused_wherever_that_is_and_its_neighbours_are_not(
+    field: str, wrong: bytes
+) -> None:
+    bad = line("bad", feature="f", brand_new="n").replace(
+        b'"%s":"' % field.encode(), b'"%s":"%s' % (field.encode(), wrong)
+    )
+    decoded = Decoder().decode([line("é"), bad, line("日本", feature="😀"), bad])
+    assert decoded.table["event_id"].to_pylist() == ["é", "日本"]
+    assert [(refusal.record, refusal.problem.reason) for refusal in decoded.refusals] == [
+        (1, RejectReason.NOT_UTF8),
+        (3, RejectReason.NOT_UTF8),
+    ]
+
+
+@pytest.mark.usefixtures("no_reference")
+def test_text_of_any_language_is_read_by_the_fast_path() -> None:
+    texts = ["é", "日本", "😀", "\u0000", "\uffff", "\U0010ffff"]
+    lines = [json.dumps(event(text), ensure_ascii=False).encode() for text in texts]
+    assert Decoder().decode(lines).table["event_id"].to_pylist() == texts
