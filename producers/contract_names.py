@@ -8,7 +8,7 @@ sends them unchanged, and says so. The names are written out here because the mo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
@@ -80,12 +80,27 @@ def misnomers(event: bytes) -> list[Misnomer]:
     fields = from_json(event)
     if not isinstance(fields, dict):
         return []
-    found = misnamed(fields)
+    return [described(part, name) for part, name in unknown_names(fields)]
+
+
+def unknown_names(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the names in an event that the contract does not have: the field that holds each, "" for the event, and the name."""
+    for name in event:
+        if name not in EVENT_FIELDS:
+            yield "", name
     for part, known in PART_FIELDS.items():
-        inner = fields.get(part)
+        inner = event.get(part)
         if isinstance(inner, dict):
-            found += [_misnomer(f"{part}.", str(name), known, {}) for name in inner if name not in known]
-    return found
+            for name in inner:
+                if name not in known:
+                    yield part, name
+
+
+def described(part: str, name: str) -> Misnomer:
+    """What is to be said of a name that `unknown_names` has yielded."""
+    if part:
+        return _misnomer(f"{part}.", name, PART_FIELDS[part], {})
+    return _misnomer("", name, EVENT_FIELDS, _ELSEWHERE)
 
 
 def misnamed(names: Iterable[str], *, is_call: bool = False) -> list[Misnomer]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from tokentide.producers.compact_json import encode_json
-from tokentide.producers.contract_names import EVENT_FIELDS, PART_FIELDS, misnomers
+from tokentide.producers.contract_names import described, unknown_names
 
 MOST_NAMES: Final = 20
 """Of a file whose keys are ids there is no end of names."""
@@ -36,22 +35,11 @@ class UnknownNames:
 
     def look(self, event: Mapping[str, object]) -> None:
         """Count the names of one event, those in its parts included."""
-        for name in event:
-            if name not in EVENT_FIELDS:
-                self._count("", name)
-        for part, known in PART_FIELDS.items():
-            inner = event.get(part)
-            if isinstance(inner, dict):
-                for name in inner:
-                    if name not in known:
-                        self._count(part, name)
-
-    def _count(self, part: str, name: str) -> None:
-        key = part, name
-        if key in self._counts or len(self._counts) < MOST_NAMES:
-            self._counts[key] = self._counts.get(key, 0) + 1
-        else:
-            self.more += 1
+        for key in unknown_names(event):
+            if key in self._counts or len(self._counts) < MOST_NAMES:
+                self._counts[key] = self._counts.get(key, 0) + 1
+            else:
+                self.more += 1
 
     def found(self) -> list[UnknownField]:
         """What was counted, the most frequent first, then by name."""
@@ -61,5 +49,5 @@ class UnknownNames:
 
 def _described(part: str, name: str, events: int) -> UnknownField:
     shown = name.encode(errors="replace").decode()  # of half surrogates no reader of JSON makes a name
-    (misnomer,) = misnomers(encode_json({part: {shown: None}} if part else {shown: None}))
+    misnomer = described(part, shown)
     return UnknownField(misnomer.field, events, misnomer.problem)

@@ -17,13 +17,13 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tokentide.schemas.anomaly import Anomaly
-from tokentide.sinks.errors import SinkStoppedError
 from tokentide.stream.detect.announce import Announcements, Patience
 from tokentide.stream.detect.detector import Detector
 from tokentide.stream.detect.room import Limits
 from tokentide.stream.detect.rows import NotPartialsError, PartialDecoder
 from tokentide.stream.detect.rules import DEFAULT_RULES, Examples, Rule
 from tokentide.stream.detection_table import Said
+from tokentide.stream.incident_outbox import IncidentOutbox, Inserter, Sender
 from tokentide.stream.transport.fetched import Fetched, Place
 
 log = structlog.get_logger("tokentide.detection")
@@ -70,22 +70,16 @@ class Bounds(Protocol):
         ...
 
 
-class Topic(Protocol):
+class Topic(Sender, Protocol):
     """The topic of incidents; see `tokentide.stream.detection_topic`."""
 
     async def heard(self) -> Sequence[Anomaly]:
         """What was sent since the last call, by anybody."""
         ...
 
-    async def send(self, anomalies: Sequence[Anomaly]) -> None:
-        """Return when it is durable."""
 
-
-class Table(Protocol):
+class Table(Inserter, Protocol):
     """The table of incidents; see `tokentide.stream.detection_table`."""
-
-    async def insert(self, anomalies: Sequence[Anomaly]) -> None:
-        """Return when it is stored, however long that takes."""
 
     async def said(self) -> Said:
         """What it knows; raises `ClickHouseError`."""
@@ -173,8 +167,7 @@ class Detection:
         self._waiting_bytes = 0
         self._is_holding = False
         self._arrived = asyncio.Event()
-        self._unstored: dict[str, Anomaly] = {}
-        self._to_store = asyncio.Event()
+        self._outbox = IncidentOutbox(outside.topic, outside.table)
         self._to_explain: deque[tuple[float, int, Anomaly]] = deque(maxlen=_MOST_SEARCHES)
         self._committed: dict[Place, int] = {}
         self._commit_at = 0.0
@@ -255,14 +248,12 @@ class Detection:
 
         They raise whatever ends the worker: Kafka cannot be reached, ClickHouse refuses rows for good.
         """
-        return self._work(), self._store(), self._explain()
+        return self._work(), self._outbox.store_forever(), self._explain()
 
     async def finish(self) -> None:
         """Say what is still waiting to come to rest, and store it; before the end of the worker."""
         await self._speak(everything=True)
-        if self._unstored:
-            with contextlib.suppress(SinkStoppedError):
-                await self._outside.table.insert(self._take_unstored())
+        await self._outbox.store_rest()
 
     async def _work(self) -> None:
         speak_at = 0.0
@@ -294,7 +285,7 @@ class Detection:
             self._announcements.heard(anomaly)
         for name, revision in stored.revisions.items():
             self._announcements.heard_of(name, revision)
-        self._store_later([a for a in heard if stored.revisions.get(a.anomaly_id, 0) < a.revision])
+        self._outbox.store_later([a for a in heard if stored.revisions.get(a.anomaly_id, 0) < a.revision])
         for assigned in new:
             assigned.detector.continue_with(self._announcements.open_incidents())
             assigned.has_heard = True
@@ -416,10 +407,7 @@ class Detection:
             self._committed = dict(positions)
 
     async def _say(self, anomalies: Sequence[Anomaly]) -> None:
-        if not anomalies:
-            return
-        await self._outside.topic.send(anomalies)
-        self._store_later(anomalies)
+        await self._outbox.say(anomalies)
         self.progress = self.progress._replace(messages=self.progress.messages + len(anomalies))
 
     def _warn_of_late_partials(self) -> None:
@@ -430,26 +418,6 @@ class Detection:
                 partials=late - self._late_partials,
             )
         self._late_partials = late
-
-    def _store_later(self, anomalies: Iterable[Anomaly]) -> None:
-        """Only the last revision of each is worth storing: the table keeps no other."""
-        for anomaly in anomalies:
-            known = self._unstored.get(anomaly.anomaly_id)
-            if known is None or known.revision < anomaly.revision:
-                self._unstored[anomaly.anomaly_id] = anomaly
-        if self._unstored:
-            self._to_store.set()
-
-    def _take_unstored(self) -> list[Anomaly]:
-        anomalies = list(self._unstored.values())
-        self._unstored.clear()
-        self._to_store.clear()
-        return anomalies
-
-    async def _store(self) -> None:
-        while True:
-            await self._to_store.wait()
-            await self._outside.table.insert(self._take_unstored())
 
     async def _explain(self) -> None:
         """Look for events that show new incidents, one incident after the other; best effort."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from tokentide.schemas.anomaly import Anomaly
-from tokentide.sinks.errors import SinkStoppedError
+from tokentide.stream.incident_outbox import IncidentOutbox, Inserter, Sender
 from tokentide.stream.reject_alarm import AlarmKind, Saying
 from tokentide.stream.reject_incidents import RejectIncidents
 
@@ -20,22 +20,12 @@ log = structlog.get_logger("tokentide.rejects")
 _LAST_WORDS_S: Final = 3.0
 
 
-class Topic(Protocol):
+class Topic(Sender, Protocol):
     """The topic of incidents; see `tokentide.stream.detection_topic`."""
 
     async def heard(self) -> Sequence[Anomaly]:
         """What was sent since the last call, by anybody."""
         ...
-
-    async def send(self, anomalies: Sequence[Anomaly]) -> None:
-        """Return when it is durable."""
-
-
-class Table(Protocol):
-    """The table of incidents; see `tokentide.stream.detection_table`."""
-
-    async def insert(self, anomalies: Sequence[Anomaly]) -> None:
-        """Return when it is stored, however long that takes."""
 
 
 class _Assigned(NamedTuple):
@@ -51,7 +41,7 @@ class RejectStage:
     def __init__(
         self,
         topic: Topic,
-        table: Table,
+        table: Inserter,
         incidents: RejectIncidents,
         go_on_with: Callable[[Mapping[AlarmKind, int]], None],
         *,
@@ -67,14 +57,12 @@ class RejectStage:
             clock: the wall clock.
         """
         self._topic = topic
-        self._table = table
         self._incidents = incidents
         self._go_on_with = go_on_with
         self._clock = clock
         self._generation: int | None = None
         self._queue: asyncio.Queue[_Assigned | tuple[Saying, int]] = asyncio.Queue()
-        self._unstored: dict[str, Anomaly] = {}
-        self._to_store = asyncio.Event()
+        self._outbox = IncidentOutbox(topic, table)
         self._speaking = asyncio.Lock()
 
     def begin(self, partitions: Collection[int], generation: int) -> None:
@@ -98,15 +86,13 @@ class RejectStage:
 
     def loops(self) -> Sequence[Coroutine[None, None, None]]:
         """What has to run beside each other, until cancelled; they raise what ends the worker, as detection does."""
-        return self._work(), self._store()
+        return self._work(), self._outbox.store_forever()
 
     async def finish(self) -> None:
         """Say and store what is left; before the end of the worker."""
         while not self._queue.empty():
             await self._one(self._queue.get_nowait())
-        if self._unstored:
-            with contextlib.suppress(SinkStoppedError):
-                await self._table.insert(self._take_unstored())
+        await self._outbox.store_rest()
 
     async def _work(self) -> None:
         while True:
@@ -124,11 +110,8 @@ class RejectStage:
                 await self._say([message])
 
     async def _say(self, anomalies: Sequence[Anomaly]) -> None:
-        if not anomalies:
-            return
-        await self._topic.send(anomalies)
+        await self._outbox.say(anomalies)
         for anomaly in anomalies:
-            self._unstored[anomaly.anomaly_id] = anomaly
             log.info(
                 "incident",
                 state=anomaly.state,
@@ -136,15 +119,3 @@ class RejectStage:
                 anomaly_id=anomaly.anomaly_id,
                 revision=anomaly.revision,
             )
-        self._to_store.set()
-
-    def _take_unstored(self) -> list[Anomaly]:
-        anomalies = list(self._unstored.values())
-        self._unstored.clear()
-        self._to_store.clear()
-        return anomalies
-
-    async def _store(self) -> None:
-        while True:
-            await self._to_store.wait()
-            await self._table.insert(self._take_unstored())

@@ -97,8 +97,7 @@ def _counted_whole(
     reported = _equals(table, "input_tokens_source", "reported")
     lacking = exclusive & reported if reported is not None else np.zeros(len(exclusive), np.bool_)
     counted = exclusive & ~lacking & (usage.input_tokens >= 0)
-    cached = np.maximum(usage.cache_read, 0) + np.maximum(usage.cache_write, 0)
-    whole = np.where(counted, np.maximum(usage.input_tokens, cached), usage.input_tokens)
+    whole = np.where(counted, np.maximum(usage.input_tokens, usage.cached), usage.input_tokens)
     return usage._replace(input_tokens=whole), lacking
 
 

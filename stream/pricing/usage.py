@@ -52,6 +52,11 @@ class UsageColumns(NamedTuple):
     cache_write_1h: IntColumn
     reasoning: IntColumn
 
+    @property
+    def cached(self) -> IntColumn:
+        """Tokens read from the prompt cache and written to it; unknown ones count as none."""
+        return np.maximum(self.cache_read, 0) + np.maximum(self.cache_write, 0)
+
 
 def inclusive(usage: Usage) -> Usage:
     """`usage` as reported exclusively (Anthropic's way), with the cached tokens added to the input."""
@@ -65,6 +70,5 @@ def inclusive_columns(usage: UsageColumns, is_exclusive: FlagColumn | None) -> U
     """The rows marked `is_exclusive` with their cached tokens added to the input; None marks no row."""
     if is_exclusive is None or not is_exclusive.any():
         return usage
-    cached = np.maximum(usage.cache_read, 0) + np.maximum(usage.cache_write, 0)
     adds = is_exclusive & (usage.input_tokens >= 0)
-    return usage._replace(input_tokens=np.where(adds, usage.input_tokens + cached, usage.input_tokens))
+    return usage._replace(input_tokens=np.where(adds, usage.input_tokens + usage.cached, usage.input_tokens))
