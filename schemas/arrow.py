@@ -58,6 +58,12 @@ _DERIVED: Final = (
     ("output_tokens_source", pa.string(), "`reported`, `counted`, `estimated`; empty: unknown."),
     ("error_owner", pa.string(), "`provider`, `application`, `user`; empty: no error or unknown."),
     ("late", pa.bool_(), "Its window had already ended by the partition's newest event time."),
+    (
+        "assembled_from",
+        pa.string(),
+        "Parts that the call was made of: `request+response`, `request+error`, or one alone; empty: one `call` event.",
+    ),
+    ("incomplete", pa.bool_(), "True: a part of the call never came within the time limit."),
     ("input_chars", pa.int64(), "Characters of the prompt's text; null: it was not sent."),
     ("output_chars", pa.int64(), "Characters of the answer's text; null: it was not sent."),
     ("input_hash", pa.string(), "Keyed hash of the prompt, hex; empty: it was not sent."),
@@ -67,7 +73,11 @@ _DERIVED: Final = (
     ("source", pa.string(), "Topic and topic id of the record."),
     ("source_partition", pa.int32(), "Partition of the record."),
     ("source_offset", pa.int64(), "Offset of the record."),
-    ("source_index", pa.int32(), "Position in a packed record, from 0."),
+    (
+        "source_index",
+        pa.int32(),
+        "Position in a packed record, from 0; negative: the record ended the wait of an incomplete call.",
+    ),
     ("sent_at", TIME_MS, "Kafka's time of the record."),
 )
 """Columns of an event row beside the contract's: name, type, meaning."""
@@ -126,15 +136,43 @@ LEDGER_ROWS: Final = pa.schema(
         pa.field("items", pa.int64()),
         pa.field("events", pa.int64()),
         pa.field("test_events", pa.int64()),
+        pa.field("incomplete_events", pa.int64()),
         pa.field("duplicates", pa.int64()),
         pa.field("rejects", pa.int64()),
         pa.field("rejects_by_reason", pa.map_(pa.string(), pa.int64())),
+        pa.field("parts", pa.int64()),
+        pa.field("evaluations", pa.int64()),
         pa.field("unknown_fields", pa.int64()),
         pa.field("lost", pa.int64()),
         pa.field("min_timestamp", TIME_US),
         pa.field("max_timestamp", TIME_US),
+        pa.field("pending_offsets", pa.list_(pa.int64())),
+        pa.field("pending_items", pa.list_(pa.int32())),
     ]
 )
-"""One row per segment: `version - first_offset = records + gaps` and `items = events + duplicates + rejects`,
-where `events` holds the `test_events` too and `lost` counts offsets of the segment that retention took
-before they were read."""
+"""One row per segment: `version - first_offset = records + gaps` and
+`items = events - incomplete_events + duplicates + rejects + parts + evaluations`, where `events` holds the `test_events` and
+the `incomplete_events` (calls of parts whose partner never came, which have no item of their own) too, `parts` are
+requests and answers that are part of a call and not its place, and `lost` counts offsets of the segment that retention took before
+they were read. The places of parts that still waited for their partner when the segment ended are in `pending_offsets` and
+`pending_items`; both are empty before its end."""
+
+EVALUATION_ROWS: Final = pa.schema(
+    [
+        pa.field("event_id", pa.string()),
+        pa.field("timestamp", TIME_US),
+        *(
+            pa.field(name, pa.string())
+            for name in ("service", "environment", "tenant", "user_id", "request_id")
+        ),
+        pa.field("quality_score", pa.float64()),
+        pa.field("quality_label", pa.string()),
+        pa.field("labels", pa.map_(pa.string(), pa.string())),
+        pa.field("source", pa.string()),
+        pa.field("source_partition", pa.int32()),
+        pa.field("source_offset", pa.int64()),
+        pa.field("source_index", pa.int32()),
+        pa.field("sent_at", TIME_MS),
+    ]
+)
+"""One row per evaluation of `llm_evaluations`; `stored_at` is ClickHouse's own."""

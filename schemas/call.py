@@ -59,7 +59,8 @@ ErrorClass = Literal[
 ErrorOwner = Literal["provider", "application", "user"]
 
 
-def _version(value: object) -> object:
+def known_version(value: object) -> object:
+    """Absence is the current version; `true` is not 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("version_type", "must be {version}", {"version": SCHEMA_VERSION})
     return SCHEMA_VERSION if value is None else value
@@ -174,7 +175,7 @@ class CallEvent(BaseModel):
         Literal["call"], BeforeValidator(_call_if_absent), WithJsonSchema({"enum": ["call", "", None]})
     ] = Field(default="call", description="`call`; may be left out.")
     schema_version: Annotated[
-        Literal[1], BeforeValidator(_version), WithJsonSchema({"enum": [SCHEMA_VERSION, None]})
+        Literal[1], BeforeValidator(known_version), WithJsonSchema({"enum": [SCHEMA_VERSION, None]})
     ] = Field(default=SCHEMA_VERSION, description="1; may be left out.")
 
     # identity

@@ -13,11 +13,15 @@ from pydantic import BaseModel
 
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.call import CallEvent
+from tokentide.schemas.evaluation import EvaluationEvent
+from tokentide.schemas.part import PartEvent
 from tokentide.schemas.rejects import DeadLetter
 
 FOLDER: Final = Path(__file__).parent / "json"
 FILES: Final[Mapping[str, type[BaseModel]]] = {
     "call.schema.json": CallEvent,
+    "part.schema.json": PartEvent,
+    "evaluation.schema.json": EvaluationEvent,
     "dead_letter.schema.json": DeadLetter,
     "anomaly.schema.json": Anomaly,
 }
