@@ -43,8 +43,18 @@ PART_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "retrieval": frozenset(("documents", "hit", "latency_ms", "top_score")),
     "quality": frozenset(("score", "label")),
 }
-# fmt: on
 """Of the fields that are objects; `labels` may have any names."""
+
+EVALUATION_FIELDS: Final = frozenset(
+    (
+        "event_type", "schema_version", "event_id", "timestamp", "service", "request_id",
+        "environment", "tenant", "user_id", "labels", "quality",
+    )
+)
+# fmt: on
+"""Of an `evaluation`, which is not a call."""
+OF_APPLICATIONS: Final = frozenset(("region", "feature", "deployment", "model_version", "function", "test"))
+"""Fields of a call that say where it was made. Producers give them to all their events, so they are no news in an evaluation."""
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "model": "request_model",
@@ -58,6 +68,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "completion_tokens": "output_tokens",
     "session_id": "conversation_id",
     "cost": "cost_usd",
+    "score": "quality.score",
 }
 """What the same thing is called in other places, too far from the contract's name to be found by likeness."""
 _OF_CALL: Final[Mapping[str, str]] = {"model": "model (request_model)"}
@@ -85,8 +96,10 @@ def misnomers(event: bytes) -> list[Misnomer]:
 
 def unknown_names(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the names in an event that the contract does not have: the field that holds each, "" for the event, and the name."""
+    is_evaluation = event.get("event_type") == "evaluation"
+    known_names = EVALUATION_FIELDS | OF_APPLICATIONS if is_evaluation else EVENT_FIELDS
     for name in event:
-        if name not in EVENT_FIELDS:
+        if name not in known_names:
             yield "", name
     for part, known in PART_FIELDS.items():
         inner = event.get(part)
@@ -100,6 +113,8 @@ def described(part: str, name: str) -> Misnomer:
     """What is to be said of a name that `unknown_names` has yielded."""
     if part:
         return _misnomer(f"{part}.", name, PART_FIELDS[part], {})
+    if name in EVENT_FIELDS:
+        return Misnomer(name, "is no field of an evaluation; send it with the call")
     return _misnomer("", name, EVENT_FIELDS, _ELSEWHERE)
 
 

@@ -9,10 +9,15 @@ of its own: `step` is called by the sender's thread, or by a test, as often as i
 
 "Away" means that nothing was acknowledged for a while although something wants to be sent. After a
 failure one record at a time is sent as a probe until one is acknowledged.
+
+Records keep their order while Kafka answers: one that comes back is again before those that were packed after it. Those
+that travel alone (`routing`) do not overtake the spool either, because their partners may be in it; except where the
+spool fills up, since arriving matters more.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,6 +30,7 @@ from tokentide.producers.health import Health
 from tokentide.producers.inspector import Inspector
 from tokentide.producers.options import ProducerOptions
 from tokentide.producers.packing import Packed, halves, packs
+from tokentide.producers.routing import travels_alone
 from tokentide.producers.spool import Spool, Spooled
 from tokentide.producers.transport import Outcome, Result, Transport
 
@@ -37,11 +43,24 @@ OVERDUE_S: Final = 2.0
 """How long after the delivery time-out the transport is taken for stuck, and begun afresh."""
 PRESSURE: Final = 0.5
 """Above this fill of the queue a slow Kafka is not waited for: the spool takes over."""
+SPOOL_FOLLOWED: Final = 0.5
+"""Up to this fill of the spool nothing that travels alone overtakes it."""
+
+
+class _Queued(NamedTuple):
+    """A record that waits to be sent."""
+
+    order: int
+    """Of its packing; halves of one record share it."""
+    record: Packed
+    was_sent: bool = False
+    """It has come back, and so is older than what is in the spool."""
 
 
 class _Flight(NamedTuple):
     """A record on its way."""
 
+    order: int
     record: Packed
     since: float
     spooled: Spooled | None
@@ -79,7 +98,8 @@ class Dispatcher:
         self._monotonic = monotonic
         self._kafka = f"Kafka at {place}" if place else "Kafka"
         self._inspector = Inspector(counts) if options.sample_checks else None
-        self._packed: deque[Packed] = deque()
+        self._packed: deque[_Queued] = deque()
+        self._orders = 0
         self._flights: dict[int, _Flight] = {}
         self._flying_bytes = 0
         self._tickets = 0
@@ -100,7 +120,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Events in records that are packed and not sent."""
-        return sum(record.events for record in list(self._packed))
+        return sum(queued.record.events for queued in list(self._packed))
 
     @property
     def is_connected(self) -> bool:
@@ -162,9 +182,9 @@ class Dispatcher:
         self._take_all_back()
         all_delivered = self.is_idle
         self.spool.forgive()
-        while (record := self._next_record(now, everything=True)) is not None:
-            if not self._to_spool(record, now):
-                self._counts.drop(Drop.NOT_DELIVERED, record.events)
+        while (queued := self._next_record(now, everything=True)) is not None:
+            if not self._to_spool(queued.record, now):
+                self._counts.drop(Drop.NOT_DELIVERED, queued.record.events)
         self.spool.close()
         self._inspect()
         self._counts.report(last=True)
@@ -199,7 +219,7 @@ class Dispatcher:
                 self._forget(flight)
             else:
                 refused.append((flight, result))
-        for flight, result in reversed(refused):  # the first of them is to be the first again
+        for flight, result in refused:
             self._refused(flight, result, now)
 
     def _forget(self, flight: _Flight) -> None:
@@ -211,12 +231,16 @@ class Dispatcher:
         if flight.spooled:
             self.spool.give_back(flight.spooled)
         else:
-            self._packed.appendleft(flight.record)
+            self._queue_again(_Queued(flight.order, flight.record, was_sent=True))
+
+    def _queue_again(self, queued: _Queued) -> None:
+        """Put a record before those that were packed after it."""
+        self._packed.insert(bisect_left(self._packed, queued.order, key=_order_of), queued)
 
     def _take_all_back(self) -> None:
         flights, self._flights = list(self._flights.values()), {}
         self._flying_bytes = 0
-        for flight in reversed(flights):
+        for flight in flights:
             self._take_back(flight)
 
     def _refused(self, flight: _Flight, result: Result, now: float) -> None:
@@ -240,7 +264,7 @@ class Dispatcher:
         for part in reversed(parts):
             # From the spool, back into the spool: its copy of the whole is given up.
             if not (flight.spooled and self.spool.append(part, now)):
-                self._packed.appendleft(part)
+                self._queue_again(_Queued(flight.order, part, was_sent=True))
         self._forget(flight)
 
     # the connection
@@ -292,20 +316,28 @@ class Dispatcher:
             direct = self._can_send(now) and not (is_spool_first and not self._packed)
             if not direct and not (self.is_away or self._buffer.fill >= PRESSURE):
                 return
-            record = self._next_record(now, everything=everything)
-            if record is None:
+            queued = self._next_record(now, everything=everything)
+            if queued is None:
                 return
-            if direct:
-                self._send(record, None, now)
-            elif not self._to_spool(record, now):
-                self._packed.appendleft(record)
+            if direct and not (self._follows_spool(queued, now) and self._to_spool(queued.record, now)):
+                self._send(queued, None, now)
+            elif not direct and not self._to_spool(queued.record, now):
+                self._queue_again(queued)
                 return
+
+    def _follows_spool(self, queued: _Queued, now: float) -> bool:
+        return (
+            not queued.was_sent
+            and self.spool.has_more(now)
+            and self.spool.bytes < SPOOL_FOLLOWED * self._options.spool_max_bytes
+            and travels_alone(queued.record.value)
+        )
 
     def _is_due(self, now: float) -> bool:
         oldest_at = self._buffer.oldest_at
         return oldest_at is not None and now - oldest_at >= self._options.linger_ms / 1000
 
-    def _next_record(self, now: float, *, everything: bool) -> Packed | None:
+    def _next_record(self, now: float, *, everything: bool) -> _Queued | None:
         options = self._options
         if not self._packed and (
             everything
@@ -315,9 +347,11 @@ class Dispatcher:
             events = self._buffer.take(options.record_max_events)
             if self._inspector:
                 self._inspector.choose(events, now)
-            self._packed.extend(
-                packs(events, max_events=options.record_max_events, max_bytes=self._record_max_bytes)
-            )
+            for record in packs(
+                events, max_events=options.record_max_events, max_bytes=self._record_max_bytes
+            ):
+                self._orders += 1
+                self._packed.append(_Queued(self._orders, record))
         return self._packed.popleft() if self._packed else None
 
     def _send_spooled(self, now: float, *, hurry: bool) -> None:
@@ -330,14 +364,14 @@ class Dispatcher:
             spooled = self.spool.next(now)
             if spooled is None:
                 return
-            self._send(spooled.record, spooled, now)
+            self._send(_Queued(0, spooled.record), spooled, now)
             pace_s = len(spooled.record.value) / self._options.resend_bytes_per_s
             self._resend_at = max(self._resend_at, now - POLL_S) + pace_s
 
-    def _send(self, record: Packed, spooled: Spooled | None, now: float) -> None:
+    def _send(self, queued: _Queued, spooled: Spooled | None, now: float) -> None:
         self._tickets += 1
-        ticket = self._tickets
-        self._flights[ticket] = _Flight(record, now, spooled, self._health.is_one_by_one)
+        ticket, record = self._tickets, queued.record
+        self._flights[ticket] = _Flight(queued.order, record, now, spooled, self._health.is_one_by_one)
         self._flying_bytes += len(record.value)
         try:
             self._transport.send(record.value, partial(self._ended, ticket))
@@ -373,3 +407,7 @@ class Dispatcher:
             yield max(self._resend_at - now, 0.0) if can_send else 5 * POLL_S
         elif self.spool.events:  # being sent, or the disk refuses to be read for a while
             yield 5 * POLL_S
+
+
+def _order_of(queued: _Queued) -> int:
+    return queued.order

@@ -26,6 +26,7 @@ from tokentide.schemas.limits import MAX_DEPTH, MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from tokentide.schemas.call import CallEvent
+    from tokentide.schemas.evaluation import EvaluationEvent
 
 # The serializer prepares itself at its first use, under a lock of its own. Were a process forked while
 # another thread is in there, the child would wait for ever; so the first use is here.
@@ -68,7 +69,7 @@ class EventEncoder:
         self._labels = dict(labels)
         self._defaults = tuple((name, value) for name, value in defaults.items() if value is not None)
 
-    def encode(self, event: Mapping[str, object] | CallEvent) -> Encoded:
+    def encode(self, event: Mapping[str, object] | CallEvent | EvaluationEvent) -> Encoded:
         """Return the event's bytes; the argument is not changed and not kept.
 
         Raises:

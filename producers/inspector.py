@@ -15,6 +15,7 @@ from typing import Final
 from tokentide.producers.contract_names import misnomers
 from tokentide.producers.counts import Counts, log
 from tokentide.producers.fork_guard import no_fork
+from tokentide.producers.routing import KEYED_TYPES, event_type_of
 
 FIRST_EVENTS: Final = 20
 EVERY_S: Final = 1.0
@@ -65,18 +66,21 @@ class Inspector:
 
 
 def contract_problem(event: bytes) -> str | None:
-    """Return what the contract says against an encoded event, with the field's name; None: nothing.
+    """Return what the contract says against an encoded event of its type, with the field's name; None: nothing.
 
     The text never holds a value that is text.
     """
     with no_fork():  # loaded when first needed, to spare applications that never check
         from pydantic import ValidationError  # noqa: PLC0415
 
-        from tokentide.schemas.call import CallEvent  # noqa: PLC0415
+        from tokentide.producers.event_models import model_for, type_problem  # noqa: PLC0415
         from tokentide.schemas.problems import problem_of  # noqa: PLC0415
 
+    kind = event_type_of(event)
+    if wrong_type := type_problem(kind):
+        return wrong_type
     try:
-        CallEvent.model_validate_json(event)
+        model_for(kind).model_validate_json(event)
     except ValidationError as error:
         return problem_of(error).error
     return None
@@ -87,10 +91,11 @@ def _load() -> None:
     with no_fork():
         from pydantic import ValidationError  # noqa: PLC0415
 
-        from tokentide.schemas.call import CallEvent  # noqa: PLC0415
+        from tokentide.producers.event_models import model_for  # noqa: PLC0415
         from tokentide.schemas.problems import problem_of  # noqa: PLC0415
 
-        try:
-            CallEvent.model_validate_json(b"{}")
-        except ValidationError as error:
-            problem_of(error)
+        for kind in ("call", *KEYED_TYPES):
+            try:
+                model_for(kind).model_validate_json(b"{}")
+            except ValidationError as error:
+                problem_of(error)

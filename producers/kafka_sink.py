@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from tokentide.producers.compact_json import encode_event
 from tokentide.producers.event_sink import Event
-from tokentide.producers.kafka_transport import Payload, load_client
+from tokentide.producers.kafka_transport import Payload, load_client, payload_serializer
 from tokentide.producers.packing import pack
+from tokentide.producers.routing import index_of, key_of, travels_alone
 from tokentide.producers.traffic_errors import ConnectError, DeliveryError
 from tokentide.schemas.limits import MAX_RECORD_BYTES
 
@@ -44,7 +45,7 @@ class RecordProducer(Protocol):
     def partitions_for(self, topic: str) -> Iterable[int] | None:
         """The topic's partitions; raises `KafkaError` where they cannot be told."""
 
-    def send(self, topic: str, value: Payload, *, partition: int) -> Acknowledgement:
+    def send(self, topic: str, value: Payload, *, key: Payload | None, partition: int) -> Acknowledgement:
         """Take a record; raises `KafkaError` where it cannot be taken."""
 
     def close(self, timeout: float | None = None) -> None:
@@ -71,7 +72,9 @@ class KafkaSink:
     """Events as packed records of a Kafka topic.
 
     An event's partition follows from its id alone, so that an event that is sent again lands where the
-    first one did, however it was packed: workers recognise repetitions within a partition.
+    first one did, however it was packed: workers recognise repetitions within a partition. The partition of
+    parts of calls and of evaluations follows from their `request_id`; each is a record of its own, sent at once, so
+    that those of one `request_id` keep their order.
     """
 
     def __init__(
@@ -119,6 +122,15 @@ class KafkaSink:
         else:
             line, place = encode_event(event), str(event.get("event_id", "")).encode()
         index = zlib.crc32(place) % len(self._packs)
+        if travels_alone(line):
+            key = key_of(line)
+            self._send_record(index if key is None else index_of(key, len(self._packs)), line, 1, key)
+        else:
+            self._add_to_pack(index, line)
+        if self._clock() >= self._push_at_s:
+            self.push()
+
+    def _add_to_pack(self, index: int, line: bytes) -> None:
         waiting = self._packs[index]
         if waiting.events and waiting.size_bytes + len(line) > self._pack_bytes:
             self._send_pack(index)
@@ -127,8 +139,6 @@ class KafkaSink:
         waiting.size_bytes += len(line) + 2
         if len(waiting.events) >= self._pack_events or waiting.size_bytes >= self._pack_bytes:
             self._send_pack(index)
-        if self._clock() >= self._push_at_s:
-            self.push()
 
     def send_alone(self, value: bytes) -> None:
         """Send bytes as they are; waits while too much is unacknowledged.
@@ -180,12 +190,17 @@ class KafkaSink:
         value, events = pack(waiting.events)
         self._send_record(index, value, events)
 
-    def _send_record(self, index: int, value: bytes, events: int) -> None:
+    def _send_record(self, index: int, value: bytes, events: int, key: bytes | None = None) -> None:
         self._collect_done()
         while self._sent and self._in_flight_bytes + len(value) > self._in_flight_limit:
             self._await_oldest()
         try:
-            answer = self._producer.send(self._topic, Payload(value), partition=self._partitions[index])
+            answer = self._producer.send(
+                self._topic,
+                Payload(value),
+                key=None if key is None else Payload(key),
+                partition=self._partitions[index],
+            )
         except _kafka_errors() as error:
             raise self._failed(error) from error
         self._sent.append(_Sent(answer, events, len(value)))
@@ -243,7 +258,8 @@ def open_kafka_sink(
     try:
         producer = KafkaProducer(
             **{
-                "value_serializer": _payload_serializer(),
+                "key_serializer": payload_serializer(),
+                "value_serializer": payload_serializer(),
                 "bootstrap_servers": bootstrap_servers,
                 "client_id": "tokentide-bulk",
                 "acks": "all",
@@ -283,18 +299,6 @@ def open_kafka_sink(
 
 def _named(bootstrap_servers: str | list[str]) -> str:
     return bootstrap_servers if isinstance(bootstrap_servers, str) else ", ".join(bootstrap_servers)
-
-
-def _payload_serializer() -> object:
-    """Unpacks what keeps the client from logging events (see `Payload`)."""
-    from kafka.serializer import Serializer  # noqa: PLC0415 - see open_kafka_sink
-
-    class PayloadSerializer(Serializer):  # type: ignore[misc] # kafka-python is untyped
-        def serialize(self, topic: str, headers: object, data: Payload) -> bytes:
-            del topic, headers
-            return data.value
-
-    return PayloadSerializer()
 
 
 def _kafka_errors() -> tuple[type[Exception], ...]:

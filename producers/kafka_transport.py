@@ -6,9 +6,9 @@ What of kafka-python it works around (3.0.12, read and tried):
 - `send` blocks while the topic's partitions are unknown; they are asked for in that thread as well.
 - There is no bound on its memory; the dispatcher bounds what it hands over.
 - It registers an exit handler that would close it before the last events are sent; ours does that.
-- Its partitioners know nothing of a record's content. Here a record's partition follows from its bytes: one that
-  is sent again, from the spool or by another process, meets its first copy, and workers tell repetitions
-  within a partition.
+- Its partitioners know nothing of a record's content. Here a record's key and partition follow from its bytes
+  (`routing`): one that is sent again, from the spool or by another process, meets its first copy, and workers tell
+  repetitions within a partition.
 - When its constructor fails it leaves sockets open.
 - `close` gives up when its flush times out, and leaves its thread running.
 - An idempotent client is dead after any error that is not worth a retry (a record that is too large,
@@ -16,7 +16,7 @@ What of kafka-python it works around (3.0.12, read and tried):
   Such a client is replaced.
 - While it tries again it keeps to itself why it cannot connect, and in the end calls everything a time-out;
   its connections know, so they are asked.
-- It logs values at DEBUG: they are handed over in an object that shows only their size.
+- It logs keys and values at DEBUG: they are handed over in an object that shows only their size.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import Any, Final, Protocol
 from tokentide.errors import SettingsError
 from tokentide.producers.fork_guard import no_fork
 from tokentide.producers.kafka_logs import quiet
+from tokentide.producers.routing import index_of, key_of
 from tokentide.producers.transport import ACKED, Done, Outcome, Result
 
 CONNECT_THREAD: Final = "tokentide-connect"
@@ -59,7 +60,7 @@ ClientArguments = Mapping[str, object]
 class KafkaClient(Protocol):
     """What is used of `kafka.KafkaProducer`."""
 
-    def send(self, topic: str, value: object, *, partition: int) -> Any:
+    def send(self, topic: str, value: object, *, key: object, partition: int) -> Any:
         """Return a future with `add_callback` and `add_errback`."""
         ...
 
@@ -73,7 +74,7 @@ class KafkaClient(Protocol):
 
 
 class KafkaTransport:
-    """Sends records to one topic; the record time is the time of sending, the key is empty.
+    """Sends records to one topic; the record time is the time of sending, the key is what `routing` says.
 
     It may be used without a `Producer`, to send records that are packed already (`packing.pack`): call
     `ready` until it is true, then `send`; keep what is not acknowledged yet within a bound of your own.
@@ -139,8 +140,14 @@ class KafkaTransport:
             return
         try:
             partitions = sorted(client.partitions_for(self._topic))
-            partition = partitions[zlib.crc32(value) % len(partitions)]
-            future = client.send(self._topic, Payload(value), partition=partition)
+            key = key_of(value)
+            index = zlib.crc32(value) % len(partitions) if key is None else index_of(key, len(partitions))
+            future = client.send(
+                self._topic,
+                Payload(value),
+                key=None if key is None else Payload(key),
+                partition=partitions[index],
+            )
         except Exception as error:  # noqa: BLE001 - the client raises more kinds than it documents
             done(self._ended(client, error))
             return
@@ -258,7 +265,8 @@ class KafkaTransport:
             KafkaProducer,
             **arguments,
             kafka_client=new_network,
-            value_serializer=_serializer(),
+            key_serializer=payload_serializer(),
+            value_serializer=payload_serializer(),
             acks="all",
             enable_idempotence=True,
             compression_type=_codec(self._compression),
@@ -340,7 +348,7 @@ class TopicMissingError(Exception):
 
 
 class Payload:
-    """A record's value for the client: its representation, which the client logs, is only the size."""
+    """A record's key or value for the client: its representation, which the client logs, is only the size."""
 
     __slots__ = ("value",)
 
@@ -351,13 +359,14 @@ class Payload:
         return f"<{len(self.value)} bytes>"
 
 
-def _serializer() -> object:
+def payload_serializer() -> object:
+    """Unpack for the client what keeps it from logging events, see `Payload`; a missing key stays missing."""
     from kafka.serializer import Serializer  # noqa: PLC0415 - loaded with the client
 
     class PayloadSerializer(Serializer):  # type: ignore[misc] # kafka-python is untyped
-        def serialize(self, topic: str, headers: object, data: Payload) -> bytes:
+        def serialize(self, topic: str, headers: object, data: Payload | None) -> bytes | None:
             del topic, headers
-            return data.value
+            return None if data is None else data.value
 
     return PayloadSerializer()
 

@@ -7,12 +7,16 @@ The layout is part of the contract between SDK and worker, byte for byte:
 
 Because JSON never holds a raw newline inside an object, the worker can cut a pack into its events at
 `},\n{` without parsing it. Any other valid JSON array is understood as well, only slower.
+
+Parts of calls and evaluations are never packed: see `routing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+
+from tokentide.producers.routing import travels_alone
 
 SEPARATOR: Final = b",\n"
 _FRAME_BYTES: Final = 2
@@ -34,10 +38,21 @@ def pack(events: Sequence[bytes]) -> Packed:
 
 
 def packs(events: Sequence[bytes], *, max_events: int, max_bytes: int) -> Iterator[Packed]:
-    """Yield records of at most `max_events` events and `max_bytes` bytes, in order.
+    """Yield records of at most `max_events` events and `max_bytes` bytes.
 
-    An event that is larger than `max_bytes` alone gets a record of its own.
+    An event that is larger than `max_bytes` alone gets a record of its own. So do those that travel alone; these come
+    first, so that they do not cut the packs of the others short. Each kind keeps its order.
     """
+    shared = []
+    for event in events:
+        if travels_alone(event):
+            yield Packed(event, 1)
+        else:
+            shared.append(event)
+    yield from _shared_packs(shared, max_events=max_events, max_bytes=max_bytes)
+
+
+def _shared_packs(events: Sequence[bytes], *, max_events: int, max_bytes: int) -> Iterator[Packed]:
     start, size = 0, _FRAME_BYTES
     for index, event in enumerate(events):
         grown = size + len(event) + len(SEPARATOR)

@@ -38,6 +38,7 @@ from tokentide.producers.transport import Transport
 if TYPE_CHECKING:
     from tokentide.config import KafkaSettings
     from tokentide.schemas.call import CallEvent
+    from tokentide.schemas.evaluation import EvaluationEvent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,11 +168,14 @@ class Producer:
             disabled=found.is_disabled,
         )
 
-    def emit(self, event: Mapping[str, object] | CallEvent) -> None:
+    def emit(self, event: Mapping[str, object] | CallEvent | EvaluationEvent) -> None:
         """Send one event, later and from another thread; returns in microseconds.
 
         What is missing of `event_id`, `timestamp` and the producer's own fields is filled in. The event
         is written out at once: changing the dictionary afterwards has no effect on what is sent.
+
+        Events of the types `request`, `response`, `error` and `evaluation` need a `request_id`; those of one
+        `request_id` go to one partition, in the order in which they are emitted.
 
         Raises:
             EventError: only with `strict=True`: the event breaks the contract, or has a field that it does not know.

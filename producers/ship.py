@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 from pydantic import ValidationError
 
 from tokentide.producers.compact_json import encode_json
+from tokentide.producers.event_models import model_for, type_problem
 from tokentide.producers.event_sink import EventSink
 from tokentide.producers.gentle_stop import GentleStop
 from tokentide.producers.json_input import JsonItem, read_json
@@ -27,7 +28,6 @@ from tokentide.producers.pace import Clock, SystemClock
 from tokentide.producers.progress import Progress
 from tokentide.producers.row_ids import RowIds
 from tokentide.producers.unknown_names import UnknownField, UnknownNames
-from tokentide.schemas.call import CallEvent
 from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US, FUTURE_TOLERANCE_US
 from tokentide.schemas.problems import problem_of
 
@@ -193,8 +193,11 @@ class _Checker:
         return CheckedItem(raw, own_id, self._reason(event), is_given_id)
 
     def _reason(self, event: dict[str, object]) -> str | None:
+        event_type = event.get("event_type")
+        if wrong_type := type_problem(event_type):
+            return wrong_type
         try:
-            timestamp_us = CallEvent.model_validate(event).timestamp
+            timestamp_us = model_for(event_type).model_validate(event).timestamp
         except ValidationError as error:
             return problem_of(error).error
         if timestamp_us < EARLIEST_TIMESTAMP_US:

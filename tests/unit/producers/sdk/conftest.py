@@ -79,6 +79,11 @@ class Rig:
         for number in numbers:
             assert self.buffer.put(b'{"event_id":"%d"}' % number) == "taken"
 
+    def put_parts(self, *numbers: int) -> None:
+        for number in numbers:
+            part = b'{"event_id":"%d","event_type":"request","request_id":"r"}' % number
+            assert self.buffer.put(part) == "taken"
+
     def step(self, advance_s: float = 0.0, *, hurry: bool = False) -> float:
         self.clock.advance(advance_s)
         return self.dispatcher.step(hurry=hurry)

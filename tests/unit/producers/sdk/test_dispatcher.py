@@ -554,6 +554,91 @@ def test_new_events_do_not_wait_behind_the_spool(new_rig):
     assert events_in_spool(rig) > 100
 
 
+def test_parts_do_not_overtake_the_spool_in_which_their_partners_may_be(new_rig):
+    rig = new_rig(away_after_s=1, resend_bytes_per_s=1024, record_max_events=1)
+    rig.broker.is_up = False
+    rig.put_parts(*range(1000, 1100))
+    rig.run(3)
+    rig.broker.is_up = True
+    rig.run(1)
+    rig.put_parts(7, 8)
+    rig.put(9)
+    rig.run(0.5)
+    assert 9 in rig.received
+    assert 7 not in rig.received
+    rig.run(15, every_s=0.1)
+    rig.put_parts(10)
+    rig.run(0.5)
+    assert [number for number in rig.received if number != 9] == [*range(1000, 1100), 7, 8, 10]
+    assert rig.counts.spooled == 102  # the last found the spool empty
+
+
+def test_parts_overtake_a_spool_that_fills_up_because_arriving_matters_more(new_rig):
+    rig = new_rig(away_after_s=1, resend_bytes_per_s=1024, record_max_events=1, spool_max_bytes=65_536)
+    rig.broker.is_up = False
+    rig.put_parts(*range(1000, 1600))
+    rig.run(3)
+    assert rig.spool.bytes > 32_768
+    rig.broker.is_up = True
+    rig.run(1)
+    rig.put_parts(7)
+    rig.run(0.5)
+    assert 7 in rig.received
+    assert events_in_spool(rig) > 30
+
+
+def test_parts_that_a_disk_refuses_are_sent_past_the_spool(new_rig, monkeypatch):
+    rig = new_rig(away_after_s=1, resend_bytes_per_s=1024, record_max_events=1)
+    rig.broker.is_up = False
+    rig.put_parts(*range(1000, 1060))
+    rig.run(3)
+    rig.broker.is_up = True
+    rig.run(1)
+
+    def refuse(*_: object) -> None:
+        raise SpoolError("cannot write to the spool: No space left on device")
+
+    monkeypatch.setattr(rig.spool, "append", refuse)
+    rig.put_parts(7)
+    rig.run(0.5)
+    assert 7 in rig.received
+
+
+def test_records_that_come_back_one_after_the_other_keep_their_order(new_rig):
+    rig = new_rig(away_after_s=60, record_max_events=1)
+    rig.broker.holds_acks = True
+    rig.put_parts(1, 2, 3, 4)
+    rig.run(1)
+    assert rig.broker.waiting == 4
+    rig.broker.fail(2)
+    rig.step()
+    rig.put_parts(5)
+    rig.broker._open.rotate(1)  # of several partitions the answers come in any order
+    rig.broker.fail(1)
+    rig.step()
+    rig.broker.fail(1)
+    rig.broker.holds_acks = False
+    rig.run(2)
+    assert rig.received == [1, 2, 3, 4, 5]
+
+
+def test_a_part_that_comes_back_goes_before_the_spool_whose_parts_are_younger(new_rig):
+    rig = new_rig(away_after_s=3, record_max_events=1)
+    rig.broker.holds_acks = True
+    rig.put(0)
+    rig.put_parts(1)
+    rig.run(4)
+    rig.put_parts(2)
+    rig.run(1)
+    assert (rig.broker.waiting, events_in_spool(rig)) == (2, 1)
+    rig.broker.holds_acks = False
+    rig.broker._open.rotate(1)
+    rig.broker.fail(1)  # the part; whatever came first
+    rig.broker.acknowledge()
+    rig.run(2)
+    assert rig.received == [0, 1, 2]
+
+
 def test_what_a_process_leaves_that_dies_later_is_found_within_a_minute(new_rig):
     rig, other = new_rig(away_after_s=1), new_rig(away_after_s=1)
     other.broker.is_up = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import logging
 import socket
 import threading
@@ -25,6 +26,7 @@ from tokentide.producers.kafka_transport import (
     _or_closed,
     _words_of_connection,
     load_client,
+    payload_serializer,
     result_of,
 )
 from tokentide.producers.transport import ACKED, Outcome, Result
@@ -32,6 +34,7 @@ from tokentide.producers.transport import ACKED, Outcome, Result
 load_client()
 
 from kafka import errors  # noqa: E402 - warnings are errors here, and it warns when it is loaded
+from kafka.partitioner import murmur2  # noqa: E402 - as above
 
 
 class FakeFuture:
@@ -51,6 +54,7 @@ class FakeClient:
         self.sent: list[tuple[str, Payload, FakeFuture]] = []
         self.partitions = {0}
         self.sent_to: list[int] = []
+        self.keys: list[Payload | None] = []
         self.closed_after: list[float | None] = []
         self.partitions_error: Exception | None = None
         self.send_error: Exception | None = None
@@ -61,12 +65,13 @@ class FakeClient:
             raise self.partitions_error
         return self.partitions
 
-    def send(self, topic: str, value: Payload, *, partition: int) -> FakeFuture:
+    def send(self, topic: str, value: Payload, *, key: Payload | None, partition: int) -> FakeFuture:
         if self.send_error:
             raise self.send_error
         future = FakeFuture()
         self.sent.append((topic, value, future))
         self.sent_to.append(partition)
+        self.keys.append(key)
         return future
 
     def close(self, timeout: float | None = None) -> None:
@@ -108,6 +113,7 @@ def test_a_record_is_sent_without_key_and_its_end_is_reported(transport, client)
     transport.send(b"one", results.append)
     transport.send(b"two", results.append)
     (topic, payload, first), (_, _, second) = client.sent
+    assert client.keys == [None, None]
     assert (topic, payload.value) == ("llm.events", b"one")
     first.on_success(None)
     second.on_error(errors.KafkaTimeoutError())
@@ -125,6 +131,33 @@ def test_a_record_that_is_sent_again_goes_where_its_first_copy_went(transport, c
         transport.send(value, lambda _: None)
     assert client.sent_to[:100] == client.sent_to[:99:-1]
     assert set(client.sent_to) == client.partitions
+
+
+def test_the_parts_of_a_call_have_its_request_id_as_key_and_its_partition_each_time(transport, client):
+    client.partitions = {0, 1, 2, 5}
+    assert connected(transport)
+    for _ in ("first", "again"):
+        for number in range(50):
+            for kind in ("request", "response", "evaluation"):
+                part = {"event_type": kind, "request_id": f"é-{number}", "event_id": kind}
+                transport.send(json.dumps(part).encode(), lambda _: None)
+    keys = [key.value.decode() for key in client.keys]
+    assert keys == [f"é-{number}" for number in range(50) for _ in range(3)] * 2
+    expected = [[0, 1, 2, 5][murmur2(key.encode()) % 2**31 % 4] for key in keys]
+    assert client.sent_to == expected
+    assert set(expected) == client.partitions
+
+
+def test_what_the_client_may_log_of_a_key_is_its_size(transport, client):
+    assert connected(transport)
+    transport.send(b'{"event_type":"request","request_id":"canary"}', lambda _: None)
+    assert repr(client.keys) == "[<6 bytes>]"
+
+
+def test_the_client_is_given_key_and_value_unpacked_and_a_missing_key_as_missing():
+    serializer = payload_serializer()
+    assert serializer.serialize("t", [], Payload(b"k")) == b"k"
+    assert serializer.serialize("t", [], None) is None
 
 
 def test_before_it_is_connected_a_record_ends_at_once(transport):

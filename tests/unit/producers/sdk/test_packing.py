@@ -44,6 +44,19 @@ def test_an_event_larger_than_the_bound_is_alone():
     assert made == [pack([EVENTS[0]]), pack([large]), pack([EVENTS[1]])]
 
 
+def test_parts_and_evaluations_are_records_of_their_own_in_order_and_calls_are_packed_as_without_them():
+    parts = [
+        b'{"event_type":"%s","event_id":"%d"}' % (kind, number)
+        for number, kind in enumerate([b"request", b"response", b"error", b"evaluation"])
+    ]
+    unknown = b'{"event_type":"unheard-of"}'
+    mixed = [EVENTS[0], parts[0], parts[1], EVENTS[1], unknown, parts[2], EVENTS[2], parts[3]]
+    made = list(packs(mixed, max_events=3, max_bytes=10_000))
+    calls = [EVENTS[0], EVENTS[1], unknown, EVENTS[2]]
+    assert [record for record in made if record.value in parts] == [Packed(part, 1) for part in parts]
+    assert [record for record in made if record.value not in parts] == [pack(calls[:3]), pack(calls[3:])]
+
+
 def test_nothing_to_pack_gives_no_record():
     assert list(packs([], max_events=5, max_bytes=100)) == []
 

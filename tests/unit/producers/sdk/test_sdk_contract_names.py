@@ -8,9 +8,19 @@ import pydantic
 import pytest
 
 from tokentide import EventError, MemoryTransport, Producer
-from tokentide.producers.contract_names import EVENT_FIELDS, PART_FIELDS, Misnomer, misnamed
+from tokentide.producers.contract_names import (
+    EVALUATION_FIELDS,
+    EVENT_FIELDS,
+    OF_APPLICATIONS,
+    PART_FIELDS,
+    Misnomer,
+    misnamed,
+)
 from tokentide.producers.counts import MOST_NAMES
+from tokentide.producers.rfc3339 import rfc3339
 from tokentide.schemas.call import CallEvent
+from tokentide.schemas.evaluation import EvaluationEvent
+from tokentide.schemas.part import PartEvent
 
 
 @pytest.fixture
@@ -36,6 +46,9 @@ def test_the_names_are_those_of_the_contract():
         if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
     }
     assert parts == PART_FIELDS
+    assert names(PartEvent) == EVENT_FIELDS
+    assert names(EvaluationEvent) == EVALUATION_FIELDS
+    assert EVENT_FIELDS > OF_APPLICATIONS
 
 
 def test_strict_a_misspelt_keyword_of_a_call_is_an_error_that_names_the_nearest(strict):
@@ -64,6 +77,22 @@ def test_strict_a_misspelt_keyword_of_a_call_is_an_error_that_names_the_nearest(
             "stages.modle_ms: is no field of the contract; did you mean stages.model_ms?",
         ),
         ({"error": {"clas": "x"}}, "error.clas: is no field of the contract; did you mean error.class?"),
+        (
+            {"event_type": "request", "request_id": "r", "request_modle": "m"},
+            "request_modle: is no field of the contract; did you mean request_model?",
+        ),
+        (
+            {"event_type": "evaluation", "request_id": "r", "score": 1},
+            "score: is no field of the contract; did you mean quality.score?",
+        ),
+        (
+            {"event_type": "evaluation", "request_id": "r", "quality": {"scor": 1}},
+            "quality.scor: is no field of the contract; did you mean quality.score?",
+        ),
+        (
+            {"event_type": "evaluation", "request_id": "r", "quality": {"score": 1}, "cost_usd": 1},
+            "cost_usd: is no field of an evaluation; send it with the call",
+        ),
         ({"temperature": 1}, "temperature: is no field of the contract"),
         ({"jane@example.org": 1}, "a name of 16 characters: is no field of the contract"),
     ],
@@ -74,6 +103,34 @@ def test_strict_a_misspelt_field_is_an_error(strict, broker, event, message):
     assert str(caught.value) == message
     assert strict.close()
     assert broker.events == []
+
+
+def test_strict_a_part_without_request_id_and_a_type_that_is_unknown_are_errors(strict):
+    with pytest.raises(EventError, match="request_id: is required and missing; add it"):
+        strict.emit({"event_type": "response"})
+    with pytest.raises(EventError, match=r"event_type: is text of 7 characters and not known; use call \("):
+        strict.emit({"event_type": "requset", "request_id": "r"})
+
+
+def test_strict_parts_and_evaluations_that_are_right_are_sent(broker):
+    defaults = dict.fromkeys(OF_APPLICATIONS - {"test"}, "x")
+    strict = Producer(service="s", transport=broker, strict=True, defaults=defaults)
+    strict.emit({"event_type": "request", "request_id": "r", "request_model": "m"})
+    strict.emit({"event_type": "evaluation", "request_id": "r", "quality": {"score": 0.5}})
+    now = 1_767_323_045_000_000
+    strict.emit(
+        EvaluationEvent(
+            event_type="evaluation",
+            event_id="e",
+            timestamp=1_767_323_045,
+            service="s",
+            request_id="r",
+            quality={"label": "good"},
+        )
+    )
+    assert strict.close()
+    assert [event["event_type"] for event in broker.events] == ["request", "evaluation", "evaluation"]
+    assert broker.events[2]["timestamp"] == rfc3339(now)
 
 
 def test_names_that_are_right_are_none_strictly_either(strict, broker):

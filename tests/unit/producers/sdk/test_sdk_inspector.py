@@ -30,6 +30,45 @@ def test_a_small_program_hears_of_each_event_that_the_worker_will_refuse(broker,
     assert "canary" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"event_type": "request"}, "request_id: is required and missing; add it"),
+        ({"event_type": "response", "request_id": "r", "input_tokens": -1}, "input_tokens: is the number -1"),
+        ({"event_type": "error", "request_id": 7}, "request_id: is the number 7; must be text"),
+        ({"event_type": "evaluation", "request_id": "r"}, "quality: is required and missing; add it"),
+        (
+            {"event_type": "evaluation", "request_id": "r", "quality": {"score": 2}},
+            "quality.score: is the number 2; must be at most 1",
+        ),
+        ({"event_type": "requset", "request_id": "r"}, "use call (or leave it out), request, response"),
+        ({"event_type": ["request"]}, "event_type: is a list of 1 and not known"),
+    ],
+)
+def test_an_event_of_another_type_is_judged_by_its_own_rules_and_sent_all_the_same(
+    broker, caplog, event, said
+):
+    with Producer(service="s", transport=broker) as producer:
+        producer.emit(event)
+        producer.emit({"input_tokens": 1})
+    assert [sent.items() >= event.items() for sent in broker.events if "event_type" in sent] == [True]
+    assert len(broker.events) == 2
+    assert producer.stats().suspect == 1
+    assert said in caplog.text
+
+
+def test_of_parts_and_evaluations_that_are_right_nothing_is_said(broker, caplog):
+    with Producer(service="s", region="eu", labels={"team": "a"}, transport=broker) as producer:
+        producer.emit({"event_type": "request", "request_id": "r", "input": "hello", "request_model": "m"})
+        producer.emit({"event_type": "response", "request_id": "r", "output_tokens": 3})
+        producer.emit({"event_type": "error", "request_id": "r", "error": {"type": "t"}})
+        producer.emit({"event_type": "evaluation", "request_id": "r", "quality": {"label": "good"}})
+    assert producer.stats().suspect == 0
+    assert caplog.messages == []
+    assert [event["event_type"] for event in broker.events] == ["request", "response", "error", "evaluation"]
+    assert len(broker.records) == 4
+
+
 def test_also_of_one_that_was_never_taken_from_the_queue_before_the_end(broker, tmp_path):
     broker.is_up = False
     producer = Producer(service="s", transport=broker, options=ProducerOptions(spool_folder=tmp_path))

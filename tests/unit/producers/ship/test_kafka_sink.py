@@ -20,6 +20,7 @@ from tokentide.producers.traffic_errors import ConnectError, DeliveryError
 load_client()
 
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError  # noqa: E402 - it warns when it is loaded
+from kafka.partitioner import murmur2  # noqa: E402 - as above
 
 
 class Answer:
@@ -44,15 +45,17 @@ class AnsweringProducer:
         self._answers_at_once = answers_at_once
         self._refuses = refuses_record
         self.records: list[tuple[int, bytes]] = []
+        self.keys: list[bytes | None] = []
         self.answers: list[Answer] = []
         self.is_closed = False
 
     def partitions_for(self, topic):  # noqa: ARG002 - as above
         return set(self._partitions)
 
-    def send(self, topic, value, *, partition):  # noqa: ARG002 - as above
+    def send(self, topic, value, *, key, partition):  # noqa: ARG002 - as above
         error = KafkaTimeoutError("gone") if self._refuses == len(self.records) else None
         self.records.append((partition, value.value))
+        self.keys.append(None if key is None else key.value)
         self.answers.append(Answer(error, is_done=self._answers_at_once))
         return self.answers[-1]
 
@@ -113,6 +116,54 @@ def test_an_event_sent_again_goes_to_the_partition_of_the_first_however_it_is_pa
                 places.setdefault(found["event_id"], set()).add(partition)
     assert all(len(found) == 1 for found in places.values())
     assert {next(iter(found)) for found in places.values()} == {0, 1, 2, 3}
+
+
+def part(number: int, kind: str, request_id: str | None) -> dict:
+    return {"event_id": f"{kind}{number}", "event_type": kind, "request_id": request_id}
+
+
+def test_parts_go_alone_and_at_once_in_order_where_any_client_sends_their_request_id():
+    producer = AnsweringProducer(partitions=(0, 1, 2, 5))
+    sink = KafkaSink(producer, "t")
+    sent = [
+        part(number, kind, f"r{number}")
+        for number in range(40)
+        for kind in ("request", "response", "evaluation")
+    ]
+    for index, one in enumerate(sent):
+        sink.send(event(index))
+        sink.send(one if index % 2 else encode_event(one), one["event_id"])
+    assert [json.loads(value) for _, value in producer.records] == sent
+    assert producer.keys == [one["request_id"].encode() for one in sent]
+    assert [partition for partition, _ in producer.records] == [
+        (0, 1, 2, 5)[murmur2(key) % 2**31 % 4] for key in producer.keys
+    ]
+    assert len({partition for partition, _ in producer.records}) == 4
+    sink.close()
+    assert sink.acknowledged == 240
+    assert set(producer.keys[120:]) == {None}
+    assert len(producer.records) == 124
+
+
+def test_a_part_without_request_id_is_sent_alone_without_key_where_its_id_says():
+    producer = AnsweringProducer()
+    sink = KafkaSink(producer, "t")
+    for _ in range(2):
+        for number in range(9):
+            sink.send(part(number, "request", None))
+    assert producer.keys == [None] * 18
+    assert producer.records[:9] == producer.records[9:]
+    assert {partition for partition, _ in producer.records} == {0, 1, 2}
+
+
+def test_packs_do_not_wait_for_ever_while_only_parts_come():
+    now_s = [0.0]
+    producer = AnsweringProducer()
+    sink = KafkaSink(producer, "t", clock=lambda: now_s[0])
+    sink.send(event(1))
+    now_s[0] = 1.5
+    sink.send(part(1, "request", "r"))
+    assert [events_of(value)[0]["event_id"] for _, value in producer.records] == ["request1", "e1"]
 
 
 def test_a_pack_is_closed_before_it_is_too_large():
@@ -182,7 +233,7 @@ def test_after_a_refused_record_closing_sends_nothing_more():
 
 def test_a_record_that_the_client_will_not_take_is_an_error_too():
     class RefusingProducer(AnsweringProducer):
-        def send(self, topic, value, *, partition):  # noqa: ARG002 - as above
+        def send(self, topic, value, *, key, partition):  # noqa: ARG002 - as above
             raise MessageSizeTooLargeError("too large")
 
     sink = KafkaSink(RefusingProducer(), "t")

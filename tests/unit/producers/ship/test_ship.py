@@ -95,7 +95,26 @@ def test_a_file_with_another_first_line_gives_other_ids():
             b'{"event_id":"e","timestamp":1800000000,"service":"c","input_tokens":"5"}',
             "input_tokens: is text",
         ),
-        (b'{"event_id":"e","timestamp":1800000000,"service":"c","event_type":"x"}', "event_type"),
+        (
+            b'{"event_id":"e","timestamp":1800000000,"service":"c","event_type":"x"}',
+            "event_type: is text of 1 character and not known; use call (or leave it out), request",
+        ),
+        (
+            b'{"event_id":"e","timestamp":1800000000,"service":"c","event_type":"request"}',
+            "request_id: is required and missing; add it",
+        ),
+        (
+            b'{"event_id":"e","timestamp":1800000000,"service":"c","event_type":"error","request_id":7}',
+            "request_id: is the number 7; must be text",
+        ),
+        (
+            b'{"event_id":"e","timestamp":1800000000,"service":"c","event_type":"evaluation","request_id":"r"}',
+            "quality: is required and missing; add it",
+        ),
+        (
+            b'{"event_id":"e","timestamp":1800000301,"service":"c","event_type":"response","request_id":"r"}',
+            "more than 5 minutes in the future",
+        ),
     ],
 )
 def test_an_invalid_event_is_listed_with_line_and_reason_and_sent_all_the_same(line, reason):
@@ -104,6 +123,16 @@ def test_an_invalid_event_is_listed_with_line_and_reason_and_sent_all_the_same(l
     assert (report.items, report.sent, report.invalid, report.withheld) == (3, 3, 1, 0)
     assert report.problems[0].line == 2
     assert reason in report.problems[0].reason
+
+
+def test_parts_and_evaluations_that_are_right_are_sent_in_the_order_of_the_file_without_a_word():
+    of_request = {"request_id": "r", "quality": {"score": 1}}
+    kinds = ["request", "response", "error", "evaluation"]
+    report, sink = send(lines(*({**GOOD, **of_request, "event_type": kind} for kind in kinds)))
+    assert [event["event_type"] for event in sink.events] == kinds
+    assert (report.invalid, report.sent) == (0, 4)
+    assert [unknown.field for unknown in report.unknown_fields] == ["input_tokens"]
+    assert report.unknown_fields[0].problem == "is no field of an evaluation; send it with the call"
 
 
 def test_what_is_no_object_travels_alone_so_that_neighbours_stay_readable():
