@@ -6,11 +6,12 @@ Any setting can be given as `--set NAME=VALUE`; the two that everybody needs hav
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
@@ -127,6 +128,33 @@ def add_settings_arguments(
 
 def _setting(group: argparse._ArgumentGroup, name: str, metavar: str, text: str) -> None:
     group.add_argument(_FLAGS[name], dest=f"setting:{name}", metavar=metavar, help=text)
+
+
+def whole_number(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """The type of an argument that is a whole number within bounds, both included."""
+    bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"must be a whole number {bounds}")
+        return number
+
+    return parse
+
+
+def seconds_to_wait(text: str) -> float:
+    """The type of an argument that is a time in seconds, 0 or more; without an end there is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
+    return seconds
 
 
 def load_from(args: argparse.Namespace, *, without: Collection[str] = ()) -> Loaded:

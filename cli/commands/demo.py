@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from tokentide.cli.arguments import add_settings_arguments
+from tokentide.cli.arguments import add_settings_arguments, whole_number
 from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.commands.query import TABLE_FORMAT
 from tokentide.cli.commands.simulate import seconds_of
@@ -77,7 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep data and logs here (default: a temporary folder)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", default=1, help="number of workers (default: 1)")
+    parser.add_argument(
+        "--workers", type=whole_number(1), metavar="N", default=1, help="number of workers (default: 1)"
+    )
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of the made-up traffic (default: 1)"
     )
@@ -87,8 +90,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Start, show, check, end."""
     require_extra("embedded", purpose="`tokentide demo`")
-    if not args.seconds > 0:
-        raise UsageError("--seconds must be above 0")
+    if not 0 < args.seconds < math.inf:
+        raise UsageError("--seconds must be above 0, and have an end")
     history_s = seconds_of(args.history, "--history")
     if not history_s > 0:
         raise UsageError("--history must be above 0")

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Final
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.arguments import add_settings_arguments, settings_from, whole_number
 from tokentide.cli.exits import ExitCode, UsageError
 from tokentide.cli.registry import Example
 from tokentide.cli.sending import (
@@ -83,10 +83,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="another option of the mapping; may be repeated",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N rows")
+    parser.add_argument("--limit", type=whole_number(), metavar="N", help="stop after N rows")
     parser.add_argument(
         "--skip-rows",
-        type=int,
+        type=whole_number(),
         default=0,
         metavar="N",
         help="do not send the first N rows: they were sent before",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.arguments import add_settings_arguments, settings_from, whole_number
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.registry import Example
 from tokentide.cli.sending import add_output_arguments, opened_sink, progress_of, source_of
@@ -43,7 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what to do with lines that the contract refuses (default: send, to be kept as dead letters)",
     )
     parser.add_argument(
-        "--skip-items", type=int, default=0, metavar="N", help="leave out the first N: they were sent before"
+        "--skip-items",
+        type=whole_number(),
+        default=0,
+        metavar="N",
+        help="leave out the first N: they were sent before",
     )
     add_output_arguments(parser)
     add_settings_arguments(parser, ["kafka"])

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
+from tokentide.cli.arguments import add_settings_arguments, moment, settings_from, whole_number
 from tokentide.cli.exits import ExitCode, UsageError
 from tokentide.cli.registry import Example
 from tokentide.cli.sending import add_output_arguments, opened_sink, progress_of, time_text, traffic_errors
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", metavar="DATE", help="a past that begins then, instead of one that ends now"
     )
-    parser.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    parser.add_argument("--count", type=whole_number(1), metavar="N", help="stop after N events")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the random numbers (default: 1)")
     parser.add_argument(
         "--rhythm",

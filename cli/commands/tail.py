@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.arguments import add_settings_arguments, settings_from, whole_number
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import begin_offsets, consumer, partitions_of
 from tokentide.cli.offsets import end_offsets
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", choices=TOPICS, help="what to follow")
     parser.add_argument("--from-beginning", action="store_true", help="start with the oldest that is kept")
     parser.add_argument("--no-follow", action="store_true", help="stop at what is the end now")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N items")
+    parser.add_argument("--limit", type=whole_number(), metavar="N", help="stop after N items")
     parser.add_argument("--json", action="store_true", help="one line of JSON an item")
     add_settings_arguments(parser, ["kafka"])
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tokentide.cli.arguments import add_settings_arguments
+from tokentide.cli.arguments import add_settings_arguments, whole_number
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.extras import require_extra
 from tokentide.cli.next_steps import watch_an_incident
@@ -44,17 +44,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="data and logs (default: ./tokentide-data)",
     )
     parser.add_argument(
-        "--kafka-port", type=int, metavar="N", default=KAFKA_PORT, help="0: any free one (default: 9092)"
+        "--kafka-port",
+        type=whole_number(0, 65_535),
+        metavar="N",
+        default=KAFKA_PORT,
+        help="0: any free one (default: 9092)",
     )
     parser.add_argument(
         "--clickhouse-port",
-        type=int,
+        type=whole_number(0, 65_535),
         metavar="N",
         default=CLICKHOUSE_PORT,
         help="0: any free one (default: 8123)",
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", default=1, help="one for each processor core (default: 1)"
+        "--workers",
+        type=whole_number(0),
+        metavar="N",
+        default=1,
+        help="one for each processor core (default: 1)",
     )
     parser.add_argument(
         "--json",

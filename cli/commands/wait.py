@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tokentide.cli.arguments import add_settings_arguments, settings_from
+from tokentide.cli.arguments import add_settings_arguments, seconds_to_wait, settings_from
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.lag import PartitionLag, WaitResult, wait_until_stored
@@ -31,7 +31,11 @@ EXAMPLES = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="longest wait in seconds (default: 60)"
+        "--timeout",
+        type=seconds_to_wait,
+        default=60.0,
+        metavar="S",
+        help="longest wait in seconds (default: 60)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
     add_settings_arguments(parser, ["kafka"], group_id=True)

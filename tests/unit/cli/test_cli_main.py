@@ -86,6 +86,31 @@ def test_a_flag_is_named_as_it_was_written(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("up --workers -1", "argument --workers: must be a whole number of at least 0"),
+        ("up --workers two", "argument --workers: must be a whole number of at least 0"),
+        ("up --kafka-port -1", "argument --kafka-port: must be a whole number from 0 to 65535"),
+        ("up --clickhouse-port 65536", "argument --clickhouse-port: must be a whole number from 0 to 65535"),
+        ("demo --workers 0", "argument --workers: must be a whole number of at least 1"),
+        ("demo --seconds inf", "--seconds must be above 0, and have an end"),
+        ("ship --skip-items -1 f", "argument --skip-items: must be a whole number of at least 0"),
+        ("replay --limit -1 f", "argument --limit: must be a whole number of at least 0"),
+        ("replay --skip-rows -1 f", "argument --skip-rows: must be a whole number of at least 0"),
+        ("simulate --count 0", "argument --count: must be a whole number of at least 1"),
+        ("tail events --limit -1", "argument --limit: must be a whole number of at least 0"),
+        ("wait --timeout -1", "argument --timeout: must be a number of seconds, 0 or more"),
+        ("wait --timeout nan", "argument --timeout: must be a number of seconds, 0 or more"),
+    ],
+)
+def test_a_number_outside_its_bounds_is_an_error_before_anything_is_done(
+    capsys: Capture, line: str, message: str
+) -> None:
+    assert main(line.split()) == ExitCode.USAGE
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (CliError("m", hint="h"), 2),
