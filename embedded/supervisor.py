@@ -12,10 +12,11 @@ this process  all children end with it, SIGKILL included (`guard.py`)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -69,6 +70,8 @@ class Supervisor:
         self._watcher: threading.Thread | None = None
         self._ended = threading.Event()
         self._failure: EmbeddedError | None = None
+        self._is_state_old = False
+        self._disk_trouble = ""
 
     # The run as a whole
 
@@ -261,16 +264,30 @@ class Supervisor:
         try:
             while not self._is_stopping:
                 now_s = time.monotonic()
-                self._look(now_s)
-                if now_s >= next_seldom_s:
-                    next_seldom_s = now_s + _SELDOM_S
-                    self._look_at_sizes(memory)
+                with self._disk_trouble_is_told():
+                    self._look(now_s)
+                    if now_s >= next_seldom_s:
+                        next_seldom_s = now_s + _SELDOM_S
+                        self._look_at_sizes(memory)
                 time.sleep(_LOOK_S)
         except EmbeddedError as error:
             self._failure = error
             self._report(Progress("run", "failed", detail=str(error)))
             self._is_stopping = True
             self._end_all()
+
+    @contextlib.contextmanager
+    def _disk_trouble_is_told(self) -> Iterator[None]:
+        """On a full disk workers die and are to be started again, though neither can be written down."""
+        try:
+            yield
+        except OSError as error:
+            text = f"the files of the run cannot be written: {error.strerror}"
+            if text != self._disk_trouble:
+                self._report(Progress("run", "warning", detail=text))
+            self._disk_trouble = text
+        else:
+            self._disk_trouble = ""
 
     def _look(self, now_s: float) -> None:
         assert self._broker is not None
@@ -279,7 +296,8 @@ class Supervisor:
             raise self._broker.failure(_BROKER_LOSS)
         with self._lock:
             changed = [slot.look(now_s) for slot in [self._clickhouse, *self._workers]]
-            if any(changed):
+            self._is_state_old = self._is_state_old or any(changed)
+            if self._is_state_old:
                 self._write_state()
 
     def _look_at_sizes(self, memory: BrokerMemory) -> None:
@@ -326,6 +344,7 @@ class Supervisor:
             assert self._data_dir is not None
             state = self.state
             self._data_dir.write_run(state)
+            self._is_state_old = False
             return state
 
     def _begin(self, stage: str) -> float:

@@ -292,6 +292,18 @@ class TestDeaths:
         assert not any(is_alive(pid) for pid in all_pids(state))
         assert (run.folder / "ends").read_text() == "worker stored\n"
 
+    def test_a_run_that_cannot_be_written_down_is_still_looked_after(self, run):
+        supervisor = run.start()
+        in_the_way = run.data_dir / "run.json.new"  # as on a full disk
+        in_the_way.mkdir()
+        for ready in (2, 3):
+            os.kill(supervisor.state.workers[0].pid, signal.SIGKILL)
+            wait_until(lambda ready=ready: run.events("ready").count("worker-1") == ready)
+        warnings = [progress.detail for progress in run.told if progress.event == "warning"]
+        assert warnings == ["the files of the run cannot be written: Is a directory"]
+        in_the_way.rmdir()
+        wait_until(lambda: read_run(run.data_dir) == supervisor.state)
+
     def test_a_broker_that_outgrows_its_memory_ends_the_run_in_order(self, run):
         supervisor = run.start(broker_memory_limit_bytes=1_000_000)  # it takes more from the start
         with pytest.raises(BrokerMemoryError, match="its limit is 1 MB"):
