@@ -92,7 +92,12 @@ AGGREGATES: Final = (
     _calls("test_calls", "Events marked `test`; counted here and nowhere else."),
     _calls("errors", "Calls with status `error`."),
     _calls("cancelled_calls", "Calls cancelled by the user: neither good nor bad."),
-    Aggregate("errors_by_class", "map", "calls", "Errors by class; `unknown` where nothing was reported."),
+    Aggregate(
+        "errors_by_class",
+        "map",
+        "calls",
+        "Errors by class; `other` where neither the event nor its HTTP status, error type and message tell one.",
+    ),
     Aggregate("errors_by_owner", "map", "calls", "Errors by owner: provider, application, user, unknown."),
     Aggregate(
         "errors_by_stage", "map", "calls", "Errors by the stage that failed; `unknown` if not reported."
@@ -111,7 +116,10 @@ AGGREGATES: Final = (
     _calls("retried_ok_calls", "Of these, the ones that ended well."),
     _calls("attempts_reported_calls", "Calls that reported their attempts."),
     Aggregate("attempts", "sum", "calls", "Attempts of the calls that reported them."),
-    _calls("fallback_calls", "Calls answered after another model had failed."),
+    _calls(
+        "fallback_calls",
+        "Calls with `fallback_from`: made after another model had failed, whether they failed too or not.",
+    ),
     _calls("circuit_open_calls", "Calls kept back by a circuit breaker."),
     _calls("circuit_reported_calls", "Calls that reported the circuit breaker's state."),
     _calls("multi_turn_calls", "Calls with `turn` above 1."),
@@ -181,7 +189,8 @@ AGGREGATES: Final = (
         "time_per_output_token_ms_sketch",
         "map",
         "calls",
-        "(duration − time to first chunk) / (output tokens − 1), streamed calls.",
+        "(duration − time to first chunk) / (output tokens − 1) in log buckets of milliseconds, of calls that "
+        "reported both times, the duration no shorter, and have 2 or more known output tokens.",
     ),
     Aggregate("input_tokens_sketch", "map", "calls", "Prompt lengths in log buckets of tokens."),
     Aggregate("input_tokens_max", "max", "tokens", "The longest prompt."),

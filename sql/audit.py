@@ -39,6 +39,7 @@ CHECKS: Final = (
     Check("audit_segments", "Does each ledger row go on where the one before it ended?"),
     Check("audit_rows", "Is every event that the ledger counts stored, and no other?"),
     Check("audit_lost_rows", "Is every stored event still there?"),
+    Check("audit_evaluations", "Is every evaluation that the ledger counts stored, and no other?"),
     Check("audit_event_ids", "Does the view events hold each event once?"),
     Check("audit_minutes", "Do windows and events agree, minute by minute?"),
     Check("audit_series", "Do windows and events agree, series by series?"),
@@ -74,12 +75,19 @@ class Totals:
     items: int
     events: int
     test_events: int
+    incomplete_events: int
+    """Calls made of a part whose partner never came; they have no item of their own."""
     duplicates: int
     """Within segments: counted in the ledger only."""
     rejects: int
+    parts: int
+    """Requests and answers that are part of a call and not its place."""
+    evaluations: int
     lost: int
     """Offsets that retention took before they were read: no difference, but not in any number either."""
     event_rows: int
+    evaluation_rows: int
+    """Fewer than `evaluations` where one was sent again across segments or partitions."""
     window_calls: int
     """With test events."""
 
@@ -152,6 +160,7 @@ def run_audit(
         "since": _minute(since),
         "until": _minute(until),
         "events_days": days.get("llm_events", 0),
+        "evaluations_days": days.get("llm_evaluations", 0),
         "windows_days": days.get("llm_occurrences", 0),
         "limit": max_rows + 1,
     }

@@ -11,8 +11,10 @@ from typing import Final
 
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
 from tokentide.schemas.anomaly import Anomaly
-from tokentide.schemas.arrow import DERIVED_COLUMNS, EVENT_ROWS
+from tokentide.schemas.arrow import DERIVED_COLUMNS, EVALUATION_ROWS, EVENT_ROWS
+from tokentide.schemas.call import Quality
 from tokentide.schemas.columns import call_columns
+from tokentide.schemas.evaluation import EvaluationEvent
 
 
 def _typed(description: str) -> str:
@@ -69,19 +71,38 @@ LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
     "topic": "Name of the topic.",
     "records": "Records read.",
     "gaps": "Offsets without a record: compaction, transaction markers.",
-    "items": "Events found in the records, packed ones counted singly; good, repeated and refused.",
-    "events": "Accepted events; each has a row in `llm_events`.",
+    "items": "Events of any type found in the records, packed ones counted singly; accepted, repeated and refused.",
+    "events": "Accepted calls, sent whole or in parts; each has a row in `llm_events`.",
     "test_events": "Of these, the ones marked `test`.",
+    "incomplete_events": "Of the events, those made of a part whose partner never came; they have no item of their own.",
     "duplicates": "Events whose `event_id` had been seen in the segment; counted here and nowhere else.",
     "rejects": "Refused events or records; each is a dead letter.",
     "rejects_by_reason": "The same by reason.",
+    "parts": "Requests, responses and errors that are part of a call and not its place; it is counted where it was completed or "
+    "given up.",
+    "evaluations": "Evaluations; each has a row in `llm_evaluations`.",
     "unknown_fields": "Fields of accepted events that the contract does not know.",
     "lost": "Offsets of the segment that retention took before they were read.",
     "min_timestamp": "Earliest event time of the segment; null: no event.",
     "max_timestamp": "Latest event time of the segment; null: no event.",
+    "pending_offsets": "Places of the parts that still waited for their partner at the end of the segment; empty before the "
+    "segment's end.",
+    "pending_items": "Position of each of these in its record; as long as `pending_offsets`.",
     "stored_at": STORED_AT,
 }
 """Of each column of `llm_ledger`."""
+
+_EVALUATION: Final = {
+    name: field.description or "" for name, field in EvaluationEvent.model_fields.items()
+} | {f"quality_{name}": field.description or "" for name, field in Quality.model_fields.items()}
+
+_EVALUATION_PLACE: Final = {"source_index": "Position in a packed record, from 0."}
+"""Unlike a call, an evaluation has always a record of its own."""
+
+EVALUATION_MEANINGS: Final[Mapping[str, str]] = {
+    name: (dict(DERIVED_COLUMNS) | _EVALUATION | _EVALUATION_PLACE)[name] for name in EVALUATION_ROWS.names
+} | {"stored_at": STORED_AT}
+"""Of each column of `llm_evaluations` and of the view `evaluations`."""
 
 _ANOMALY_WITHOUT_DESCRIPTION: Final[Mapping[str, str]] = {
     "schema_version": "Version of the message.",

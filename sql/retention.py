@@ -26,7 +26,7 @@ class Retention:
     """
 
     events_days: int = 90
-    """Event rows: the bulk of the storage, and the only place of ids and texts."""
+    """Event rows and evaluations: the bulk of the storage, and the only place of ids and texts."""
     windows_days: int = 400
     """Windows, incidents and the places of events: a year and the one before it can be compared."""
 
@@ -43,6 +43,7 @@ class Retention:
         """Of each table that has a TTL; the ledger has none."""
         return {
             "llm_events": self.events_days,
+            "llm_evaluations": self.events_days,
             "llm_occurrences": self.windows_days,
             "llm_windows": self.windows_days,
             "llm_anomalies": self.windows_days,

@@ -18,7 +18,7 @@ from tokentide.cli.terminal import clipped, counted, print_json, say, table, ton
 
 if TYPE_CHECKING:
     from tokentide.config import Settings
-    from tokentide.sql.audit import AuditReport, CheckResult
+    from tokentide.sql.audit import AuditReport, CheckResult, Totals
     from tokentide.sql.client import SqlClient
 
 DESCRIPTION = """Prove that nothing is lost and nothing counted twice: every offset that was read is an event, a refused record, a
@@ -42,6 +42,8 @@ although Kafka had taken it. See docs/delivery.md, "Limits"."""
 CHANGED: Final = """They explain every call that differs, and not every sum: so it is where an event was sent again with other values. The
 event that is kept has its values in `events`, the windows have those of both. To be sure, read the records at the two
 places named below from Kafka: if an event is the same in both, it is a defect, and worth a report."""
+INCOMPLETE: Final = """incomplete: {calls} with a part that never came (`incomplete` in the view `events`): the part that came is among the
+parts, and the call was made when its time was over, so it is no item of its own."""
 HINTS: Final = {
     "audit_event_ids": "An id that came with two timestamps or services is two events, in `events` and in windows: its sender has to be "
     "mended.",
@@ -105,12 +107,15 @@ def _print(report: AuditReport, states: Sequence[LogState], *, agrees: bool) -> 
     totals = report.totals
     print(
         f"{counted(totals.records, 'record')} read in {counted(totals.segments, 'segment')}: "
-        f"{counted(totals.items, 'item')} = {totals.events:,} accepted + {totals.duplicates:,} repeated "
-        f"+ {totals.rejects:,} refused"
+        f"{counted(totals.items, 'item')} = {_sum_of_items(totals)}"
     )
+    evaluations = f", {counted(totals.evaluation_rows, 'evaluation')}" if totals.evaluations else ""
     print(
-        f"stored: {counted(totals.event_rows, 'event')}; in windows: {counted(totals.window_calls, 'call')}"
+        f"stored: {counted(totals.event_rows, 'event')}{evaluations}; "
+        f"in windows: {counted(totals.window_calls, 'call')}"
     )
+    if totals.incomplete_events:
+        print(INCOMPLETE.format(calls=counted(totals.incomplete_events, "accepted call")))
     if totals.lost:
         print(
             toned(
@@ -126,6 +131,22 @@ def _print(report: AuditReport, states: Sequence[LogState], *, agrees: bool) -> 
     if report.duplicates.rows:
         _print_duplicates(report)
     print(toned("all agree", "green") if agrees else toned("they do not agree", "red"))
+
+
+def _sum_of_items(totals: Totals) -> str:
+    """What the items are; parts and evaluations only where there are any."""
+    terms = [
+        f"{totals.events:,} accepted",
+        f"+ {totals.duplicates:,} repeated",
+        f"+ {totals.rejects:,} refused",
+    ]
+    if totals.parts:
+        terms.append(f"+ {counted(totals.parts, 'part')} of calls")
+    if totals.evaluations:
+        terms.append(f"+ {counted(totals.evaluations, 'evaluation')}")
+    if totals.incomplete_events:
+        terms.append(f"− {totals.incomplete_events:,} incomplete")
+    return " ".join(terms)
 
 
 def _print_log(states: Sequence[LogState]) -> None:

@@ -2,7 +2,7 @@
 -- Grain: one row.
 -- Units: counts and offsets.
 -- Time column: none; everything.
--- Cost: reads the ledger, the key of all events and two columns of all windows.
+-- Cost: reads the ledger, the key of all events, the ids of all evaluations and two columns of all windows.
 SELECT
     l.segments AS segments,
     l.records AS records,
@@ -10,10 +10,14 @@ SELECT
     l.items AS items,
     l.events AS events,
     l.test_events AS test_events,
+    l.incomplete_events AS incomplete_events,
     l.duplicates AS duplicates,
     l.rejects AS rejects,
+    l.parts AS parts,
+    l.evaluations AS evaluations,
     l.lost AS lost,
     (SELECT count() FROM {database}.events) AS event_rows,
+    (SELECT count() FROM {database}.evaluations) AS evaluation_rows,
     (SELECT sum(calls + test_calls) FROM {database}.windows) AS window_calls
 FROM (
     SELECT
@@ -23,8 +27,11 @@ FROM (
         sum(items) AS items,
         sum(events) AS events,
         sum(test_events) AS test_events,
+        sum(incomplete_events) AS incomplete_events,
         sum(duplicates) AS duplicates,
         sum(rejects) AS rejects,
+        sum(parts) AS parts,
+        sum(evaluations) AS evaluations,
         sum(lost) AS lost
     FROM {database}.ledger
 ) AS l

@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW {database}.error_rates
     application_error_rate Nullable(Float64) COMMENT 'application_errors / finished_calls.',
     user_errors Int64 COMMENT 'Errors owned by the user. [calls]',
     user_error_rate Nullable(Float64) COMMENT 'user_errors / finished_calls.',
-    errors_by_class Map(String, Int64) COMMENT 'Errors by class; `unknown` where nothing was reported. [calls]',
+    errors_by_class Map(String, Int64) COMMENT 'Errors by class; `other` where neither the event nor its HTTP status, error type and message tell one. [calls]',
     error_rate_by_class Map(String, Float64) COMMENT 'Each class\'s errors / finished_calls; a class without errors is absent.',
     errors_by_owner Map(String, Int64) COMMENT 'Errors by owner: provider, application, user, unknown. [calls]',
     errors_by_stage Map(String, Int64) COMMENT 'Errors by the stage that failed; `unknown` if not reported. [calls]',

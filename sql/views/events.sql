@@ -103,6 +103,8 @@ CREATE OR REPLACE VIEW {database}.events
     output_tokens_source LowCardinality(String) COMMENT '`reported`, `counted`, `estimated`; empty: unknown.',
     error_owner LowCardinality(String) COMMENT '`provider`, `application`, `user`; empty: no error or unknown.',
     late Bool COMMENT 'Its window had already ended by the partition\'s newest event time.',
+    assembled_from LowCardinality(String) COMMENT 'Parts that the call was made of: `request+response`, `request+error`, or one alone; empty: one `call` event.',
+    incomplete Nullable(Bool) COMMENT 'True: a part of the call never came within the time limit.',
     input_chars Nullable(Int64) COMMENT 'Characters of the prompt\'s text; null: it was not sent.',
     output_chars Nullable(Int64) COMMENT 'Characters of the answer\'s text; null: it was not sent.',
     input_hash String COMMENT 'Keyed hash of the prompt, hex; empty: it was not sent.',
@@ -113,7 +115,7 @@ CREATE OR REPLACE VIEW {database}.events
     source LowCardinality(String) COMMENT 'Topic and topic id of the record.',
     source_partition Int32 COMMENT 'Partition of the record.',
     source_offset Int64 COMMENT 'Offset of the record.',
-    source_index Int32 COMMENT 'Position in a packed record, from 0.',
+    source_index Int32 COMMENT 'Position in a packed record, from 0; negative: the record ended the wait of an incomplete call.',
     sent_at DateTime64(3, 'UTC') COMMENT 'Kafka\'s time of the record.',
     -- ClickHouse's own
     stored_at DateTime64(3, 'UTC') COMMENT 'When ClickHouse stored the row; retention counts from here.'
@@ -204,6 +206,8 @@ AS SELECT
     output_tokens_source,
     error_owner,
     late,
+    assembled_from,
+    incomplete,
     input_chars,
     output_chars,
     input_hash,

@@ -30,14 +30,14 @@ CREATE OR REPLACE VIEW {database}.latency
     time_to_first_chunk_p90_ms Nullable(Float64) COMMENT '90 % of the times to the first chunk are no longer than this. [ms, within 0.78 %]',
     time_to_first_chunk_p95_ms Nullable(Float64) COMMENT '95 % of the times to the first chunk are no longer than this. [ms, within 0.78 %]',
     time_to_first_chunk_p99_ms Nullable(Float64) COMMENT '99 % of the times to the first chunk are no longer than this. [ms, within 0.78 %]',
-    time_per_output_token_calls Int64 COMMENT 'Streamed calls whose time per output token is known. [calls]',
+    time_per_output_token_calls Int64 COMMENT 'Calls whose time per output token is known. [calls]',
     time_per_output_token_p50_ms Nullable(Float64) COMMENT '50 % of the times per output token are no longer than this. [ms, within 0.78 %]',
     time_per_output_token_p90_ms Nullable(Float64) COMMENT '90 % of the times per output token are no longer than this. [ms, within 0.78 %]',
     time_per_output_token_p95_ms Nullable(Float64) COMMENT '95 % of the times per output token are no longer than this. [ms, within 0.78 %]',
     time_per_output_token_p99_ms Nullable(Float64) COMMENT '99 % of the times per output token are no longer than this. [ms, within 0.78 %]',
     duration_ms_sketch Map(Int16, Int64) COMMENT 'Durations in log buckets of milliseconds. [calls]',
     time_to_first_chunk_ms_sketch Map(Int16, Int64) COMMENT 'Those times in log buckets of milliseconds. [calls]',
-    time_per_output_token_ms_sketch Map(Int16, Int64) COMMENT '(duration − time to first chunk) / (output tokens − 1), streamed calls. [calls]'
+    time_per_output_token_ms_sketch Map(Int16, Int64) COMMENT '(duration − time to first chunk) / (output tokens − 1) in log buckets of milliseconds, of calls that reported both times, the duration no shorter, and have 2 or more known output tokens. [calls]'
 )
 AS SELECT *
 FROM {database}.latency_every(seconds = 60)

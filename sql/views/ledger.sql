@@ -14,16 +14,21 @@ CREATE OR REPLACE VIEW {database}.ledger
     topic LowCardinality(String) COMMENT 'Name of the topic.',
     records Int64 COMMENT 'Records read.',
     gaps Int64 COMMENT 'Offsets without a record: compaction, transaction markers.',
-    items Int64 COMMENT 'Events found in the records, packed ones counted singly; good, repeated and refused.',
-    events Int64 COMMENT 'Accepted events; each has a row in `llm_events`.',
+    items Int64 COMMENT 'Events of any type found in the records, packed ones counted singly; accepted, repeated and refused.',
+    events Int64 COMMENT 'Accepted calls, sent whole or in parts; each has a row in `llm_events`.',
     test_events Int64 COMMENT 'Of these, the ones marked `test`.',
+    incomplete_events Int64 COMMENT 'Of the events, those made of a part whose partner never came; they have no item of their own.',
     duplicates Int64 COMMENT 'Events whose `event_id` had been seen in the segment; counted here and nowhere else.',
     rejects Int64 COMMENT 'Refused events or records; each is a dead letter.',
     rejects_by_reason Map(LowCardinality(String), Int64) COMMENT 'The same by reason.',
+    parts Int64 COMMENT 'Requests, responses and errors that are part of a call and not its place; it is counted where it was completed or given up.',
+    evaluations Int64 COMMENT 'Evaluations; each has a row in `llm_evaluations`.',
     unknown_fields Int64 COMMENT 'Fields of accepted events that the contract does not know.',
     lost Int64 COMMENT 'Offsets of the segment that retention took before they were read.',
     min_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Earliest event time of the segment; null: no event.',
     max_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Latest event time of the segment; null: no event.',
+    pending_offsets Array(Int64) COMMENT 'Places of the parts that still waited for their partner at the end of the segment; empty before the segment\'s end.',
+    pending_items Array(Int32) COMMENT 'Position of each of these in its record; as long as `pending_offsets`.',
     stored_at DateTime64(3, 'UTC') COMMENT 'When ClickHouse stored the row; retention counts from here.'
 )
 AS SELECT
@@ -39,13 +44,18 @@ AS SELECT
     items,
     events,
     test_events,
+    incomplete_events,
     duplicates,
     rejects,
     rejects_by_reason,
+    parts,
+    evaluations,
     unknown_fields,
     lost,
     min_timestamp,
     max_timestamp,
+    pending_offsets,
+    pending_items,
     stored_at
 FROM {database}.llm_ledger FINAL
 COMMENT 'One row per segment of the log: what was read and found.';

@@ -16,7 +16,14 @@ from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sql.identifiers import render
 from tokentide.sql.migrate import migrate
 
-TABLES: Final = ("llm_events", "llm_occurrences", "llm_windows", "llm_ledger", "llm_anomalies")
+TABLES: Final = (
+    "llm_events",
+    "llm_evaluations",
+    "llm_occurrences",
+    "llm_windows",
+    "llm_ledger",
+    "llm_anomalies",
+)
 _numbers = itertools.count()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pytest
 from tests.support.clickhouse_rows import (
     SOURCE,
     START,
+    evaluation,
+    evaluation_table,
     event,
     event_table,
     ledger_row,
@@ -26,6 +28,7 @@ from tokentide.sql.migrate import migrate
 from tokentide.sql.retention import Retention
 
 MINUTE = START.replace(tzinfo=None)
+ITEMS = "items = events - incomplete events + duplicates + rejects + parts + evaluations"
 
 
 def _log():
@@ -67,6 +70,57 @@ def test_a_good_log_agrees_and_its_totals_are_told(database):
     assert totals.gaps == SEGMENT_OFFSETS - 71
 
 
+def test_parts_incomplete_calls_and_evaluations_have_their_place_in_the_sum(database):
+    log = [event(0), event(1, assembled_from="request+response"), event(1, event_id="x", source_index=-1)]
+    log[2] |= {"assembled_from": "request", "incomplete": True}
+    database.store(log, parts=3, evaluations=2, pending_offsets=[0], pending_items=[2])
+    database.insert("llm_evaluations", evaluation_table([evaluation(0, source_index=n) for n in (1, 2)]))
+    report = _audit(database)
+    assert not _differences(report)
+    totals = report.totals
+    assert (totals.items, totals.events, totals.incomplete_events) == (7, 3, 1)
+    assert (totals.parts, totals.evaluations) == (3, 2)
+    assert (totals.event_rows, totals.window_calls) == (3, 3)
+    # The same event_id at two places: two in the ledger, one in the view.
+    assert totals.evaluation_rows == 1
+
+
+def test_an_evaluation_that_was_never_inserted_is_missed_in_its_segment(database):
+    database.store([event(0), event(SEGMENT_OFFSETS)], evaluations=2)
+    stored = [(0, 1), (0, 2), (SEGMENT_OFFSETS, 1)]
+    database.insert(
+        "llm_evaluations",
+        evaluation_table([evaluation(n, event_id=f"{n}/{i}", source_index=i) for n, i in stored]),
+    )
+    found = _differences(_audit(database))
+    (row,) = found["audit_evaluations"]
+    assert (row["segment"], row["ledger_evaluations"], row["evaluation_rows"]) == (1, 2, 1)
+    assert "audit_rows" not in found
+
+
+def test_evaluations_of_a_log_that_no_ledger_knows_are_found(database):
+    database.insert("llm_evaluations", evaluation_table([evaluation(0)]))
+    (row,) = _differences(_audit(database))["audit_evaluations"]
+    assert (row["ledger_evaluations"], row["evaluation_rows"]) == (0, 1)
+
+
+def test_an_evaluation_stored_twice_counts_once(database):
+    database.store([event(0)], evaluations=1)
+    for _ in range(2):
+        database.insert("llm_evaluations", evaluation_table([evaluation(0, source_index=1)]))
+    assert _audit(database).agrees
+
+
+@pytest.mark.parametrize(("days", "differs"), [(2, False), (4, True), (0, True)])
+def test_evaluations_are_missed_until_their_retention_has_ended(new_database, days, differs):
+    database = new_database()
+    migrate(database.client, database.name, retention=Retention(events_days=days, windows_days=0))
+    rows = ledger_table([event(0)], evaluations=3)
+    stored = pa.array([datetime.now(UTC) - timedelta(days=3)], pa.timestamp("ms", "UTC"))
+    database.insert("llm_ledger", rows.append_column("stored_at", stored))
+    assert ("audit_evaluations" in _differences(_audit(database))) is differs
+
+
 def test_an_empty_database_agrees(database):
     report = _audit(database)
     assert report.agrees
@@ -83,7 +137,18 @@ def test_storing_everything_twice_changes_nothing(database):
     ("bent", "rule", "expected", "found"),
     [
         ({"records": 4}, "offsets read = records + gaps", 5, 4),
-        ({"items": 9}, "items = events + duplicates + rejects", 9, 5),
+        ({"items": 9}, ITEMS, 9, 5),
+        ({"items": 5, "parts": 2, "evaluations": 1}, ITEMS, 5, 8),
+        ({"items": 5, "incomplete_events": 1}, ITEMS, 5, 4),
+        ({"items": -1, "incomplete_events": 6}, "incomplete events are events", 6, 5),
+        (
+            {"pending_offsets": [3, 4], "pending_items": [0]},
+            "each waiting part has offset and position",
+            2,
+            1,
+        ),
+        ({"pending_offsets": [5, 3], "pending_items": [0, 0]}, "waiting parts have been read", 5, 6),
+        ({"parts": -1}, "nothing is negative", 0, 1),
         (
             {"items": 7, "rejects": 2, "rejects_by_reason": [("not_json", 1)]},
             "rejects = sum of the reasons",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.clickhouse_rows import START, event, event_table, ledger_table, partial_table
-from tokentide.schemas.arrow import EVENT_ROWS, LEDGER_ROWS, WINDOW_ROWS
+from tokentide.schemas.arrow import EVALUATION_ROWS, EVENT_ROWS, LEDGER_ROWS, WINDOW_ROWS
 from tokentide.sinks.arrow_body import encode
 from tokentide.sinks.errors import TerminalSinkError
 
@@ -26,6 +26,8 @@ _EXTREMES = {
     pa.timestamp("s", "UTC"): datetime(2100, 1, 1, 23, 59, 0, tzinfo=UTC),
     pa.string(): "naïve 😀 '\\\t\"\n\0",
     pa.list_(pa.string()): ["", "b", "b"],
+    pa.list_(pa.int64()): [2**63 - 1, -(2**63), 0],
+    pa.list_(pa.int32()): [2**31 - 1, -(2**31), 0],
     pa.map_(pa.string(), pa.string()): [("k", ""), ("ä", "v")],
     pa.map_(pa.string(), pa.int64()): [("a", 2**62), ("b", 0)],
     pa.map_(pa.int16(), pa.int64()): [(-32768, 2**62), (32767, 1)],
@@ -43,7 +45,12 @@ def _plain(value):
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("llm_events", EVENT_ROWS), ("llm_windows", WINDOW_ROWS), ("llm_ledger", LEDGER_ROWS)],
+    [
+        ("llm_events", EVENT_ROWS),
+        ("llm_evaluations", EVALUATION_ROWS),
+        ("llm_windows", WINDOW_ROWS),
+        ("llm_ledger", LEDGER_ROWS),
+    ],
 )
 def test_the_extremes_of_every_type_arrive_exactly(database, table, schema):
     row = {field.name: _EXTREMES[field.type] for field in schema}

@@ -197,12 +197,14 @@ def test_retention_counts_from_storing_and_is_changed_by_the_next_run(new_databa
     database = new_database()
     migrate(database.client, database.name, retention=Retention(events_days=30, windows_days=60))
     days = current_days(database.client, database.name)
-    assert (days["llm_events"], days["llm_windows"], days["llm_occurrences"], days["llm_ledger"]) == (
-        30,
-        60,
-        60,
-        0,
-    )
+    assert {table: days[table] for table in (*Retention().days_by_table(), "llm_ledger")} == {
+        "llm_events": 30,
+        "llm_evaluations": 30,
+        "llm_occurrences": 60,
+        "llm_windows": 60,
+        "llm_anomalies": 60,
+        "llm_ledger": 0,
+    }
     ((engine,),) = database.ask(
         "SELECT engine_full FROM system.tables WHERE name = 'llm_events' AND database = {n:String}",
         n=database.name,
@@ -211,7 +213,7 @@ def test_retention_counts_from_storing_and_is_changed_by_the_next_run(new_databa
 
     forever = Retention(events_days=0, windows_days=0)
     changed = {step.name for step in migrate(database.client, database.name, retention=forever)}
-    assert changed == {"llm_events", "llm_occurrences", "llm_windows", "llm_anomalies"}
+    assert changed == set(Retention().days_by_table())
     assert set(current_days(database.client, database.name).values()) == {0}
     assert migrate(database.client, database.name, retention=forever) == []
 

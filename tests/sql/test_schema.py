@@ -8,6 +8,7 @@ import pytest
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS, SEGMENT_OFFSETS
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.arrow import (
+    EVALUATION_ROWS,
     EVENT_ROWS,
     LEDGER_ROWS,
     MONEY,
@@ -21,6 +22,7 @@ from tokentide.schemas.columns import call_columns
 from tokentide.sql.catalogue import catalogue
 from tokentide.sql.meanings import (
     ANOMALY_MEANINGS,
+    EVALUATION_MEANINGS,
     EVENT_MEANINGS,
     LEDGER_MEANINGS,
     PARTIAL_MEANINGS,
@@ -83,6 +85,8 @@ def _event_type(field):
 
 def _row_type(field):
     """Of partials and ledger rows: nothing is unknown there but the times of an empty segment."""
+    if pa.types.is_list(field.type):
+        return f"Array({_SCALARS[field.type.value_type]})"
     if pa.types.is_map(field.type):
         key = "Int16" if field.type.key_type == pa.int16() else _NAME
         return f"Map({key}, Int64)"
@@ -96,6 +100,12 @@ def test_llm_events_has_the_columns_of_the_contract_in_its_order(database):
     assert types.pop("occurrence_rank") == "UInt64"
     assert types.pop("stored_at") == "DateTime64(3, 'UTC')"
     assert list(types.items()) == [(field.name, _event_type(field)) for field in EVENT_ROWS]
+
+
+def test_llm_evaluations_has_the_columns_that_the_worker_writes(database):
+    types = _types(database, "llm_evaluations")
+    assert types.pop("stored_at") == "DateTime64(3, 'UTC')"
+    assert list(types.items()) == [(field.name, _event_type(field)) for field in EVALUATION_ROWS]
 
 
 @pytest.mark.parametrize(("table", "rows"), [("llm_windows", WINDOW_ROWS), ("llm_ledger", LEDGER_ROWS)])
@@ -120,6 +130,11 @@ def test_the_view_events_has_every_column_of_the_table_but_the_internal_one(data
     table = _types(database, "llm_events")
     del table["occurrence_rank"]
     assert _types(database, "events") == table
+
+
+@pytest.mark.parametrize(("view", "table"), [("ledger", "llm_ledger"), ("evaluations", "llm_evaluations")])
+def test_the_view_has_every_column_of_its_table_in_its_order(database, view, table):
+    assert list(_types(database, view).items()) == list(_types(database, table).items())
 
 
 def test_the_view_windows_has_the_dimensions_and_every_aggregate_and_nothing_internal(database):
@@ -179,6 +194,8 @@ def test_a_metric_has_the_same_columns_as_listed_and_over_other_windows(database
         ("windows", WINDOW_MEANINGS),
         ("llm_ledger", LEDGER_MEANINGS),
         ("ledger", LEDGER_MEANINGS),
+        ("llm_evaluations", EVALUATION_MEANINGS),
+        ("evaluations", EVALUATION_MEANINGS),
         ("llm_anomalies", ANOMALY_MEANINGS),
         ("anomalies", ANOMALY_MEANINGS),
     ],

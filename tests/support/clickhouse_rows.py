@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from tokentide.schemas.aggregates import AGGREGATES, DEFAULT_DIMENSIONS, DIMENSIONS, SEGMENT_OFFSETS
-from tokentide.schemas.arrow import EVENT_ROWS, LEDGER_ROWS, WINDOW_ROWS
+from tokentide.schemas.arrow import EVALUATION_ROWS, EVENT_ROWS, LEDGER_ROWS, WINDOW_ROWS
 from tokentide.schemas.sketch import bucket_key
 
 Row = Mapping[str, Any]
@@ -55,6 +55,29 @@ def event_table(events: Sequence[Row]) -> Any:
     names = [name for name in EVENT_ROWS.names if any(name in row for row in events)]
     schema = pa.schema([EVENT_ROWS.field(name) for name in names])
     return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in events], schema=schema)
+
+
+def evaluation(offset: int, **fields: Any) -> dict[str, Any]:
+    """One evaluation of the request `request-{offset}`."""
+    return {
+        "event_id": f"evaluation-{offset}",
+        "timestamp": START + timedelta(days=1),
+        "service": "chat",
+        "environment": "production",
+        "request_id": f"request-{offset}",
+        "quality_score": 0.5,
+        "source": SOURCE,
+        "source_partition": 0,
+        "source_offset": offset,
+        "source_index": 0,
+        "sent_at": START + timedelta(days=1),
+    } | fields
+
+
+def evaluation_table(evaluations: Sequence[Row]) -> Any:
+    """Evaluations, with all columns."""
+    rows = [{name: row.get(name) for name in EVALUATION_ROWS.names} for row in evaluations]
+    return pa.Table.from_pylist(rows, schema=EVALUATION_ROWS)
 
 
 def partial_table(
@@ -164,11 +187,13 @@ def ledger_table(events: Iterable[Row], *, fold: int = FOLD, **overrides: Any) -
 def ledger_row(
     *, source: str, source_partition: int, segment: int, events: Sequence[Row], fold: int, **overrides: Any
 ) -> dict[str, Any]:
-    """One ledger row; offsets without an event are gaps."""
+    """One ledger row; offsets without an event are gaps, parts and evaluations lie in the records of events."""
     first_offset = overrides.get("first_offset", segment * SEGMENT_OFFSETS)
     version = overrides.get("version", max(row["source_offset"] for row in events) + 1)
     offsets = {row["source_offset"] for row in events}
     timestamps = [row["timestamp"] for row in events]
+    incomplete = sum(bool(row.get("incomplete")) for row in events)
+    besides = overrides.get("parts", 0) + overrides.get("evaluations", 0)
     return {
         "source": source,
         "source_partition": source_partition,
@@ -179,14 +204,19 @@ def ledger_row(
         "first_offset": first_offset,
         "records": len(offsets),
         "gaps": version - first_offset - len(offsets),
-        "items": len(events),
+        "items": len(events) - incomplete + besides,
         "events": len(events),
         "test_events": sum(bool(row.get("test")) for row in events),
+        "incomplete_events": incomplete,
         "duplicates": 0,
         "rejects": 0,
         "rejects_by_reason": [],
+        "parts": 0,
+        "evaluations": 0,
         "unknown_fields": 0,
         "lost": 0,
         "min_timestamp": min(timestamps),
         "max_timestamp": max(timestamps),
+        "pending_offsets": [],
+        "pending_items": [],
     } | overrides

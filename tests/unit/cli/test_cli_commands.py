@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -305,27 +306,39 @@ def test_init_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture) ->
 # audit
 
 
+TOTALS = sql_audit.Totals(
+    segments=1,
+    records=10,
+    gaps=0,
+    items=30,
+    events=25,
+    test_events=0,
+    incomplete_events=0,
+    duplicates=2,
+    rejects=3,
+    parts=0,
+    evaluations=0,
+    lost=0,
+    event_rows=25,
+    evaluation_rows=0,
+    window_calls=25,
+)
+
+
 def audited(
-    monkeypatch: pytest.MonkeyPatch, *, rows: bool, commits: Mapping[int, int], options: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    rows: bool,
+    commits: Mapping[int, int],
+    options: list[str],
+    **totals: int,
 ) -> int:
     check = sql_audit.CHECKS[0]
     found = ((1, "a"),) if rows else ()
     result = sql_audit.CheckResult(check, ("n", "text"), found, is_cut=rows)
     report = sql_audit.AuditReport(
         database="tokentide",
-        totals=sql_audit.Totals(
-            segments=1,
-            records=10,
-            gaps=0,
-            items=30,
-            events=25,
-            test_events=0,
-            duplicates=2,
-            rejects=3,
-            lost=0,
-            event_rows=25,
-            window_calls=25,
-        ),
+        totals=replace(TOTALS, **totals),
         results=(result,),
         duplicates=sql_audit.CheckResult(sql_audit.DUPLICATES, ("id",), (), is_cut=False),
     )
@@ -339,10 +352,39 @@ def audited(
 def test_an_audit_that_agrees_says_why(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert audited(monkeypatch, rows=False, commits={0: 10}, options=[]) == 0
     shown = capsys.readouterr().out
-    assert "30 items = 25 accepted + 2 repeated + 3 refused" in shown
+    assert "30 items = 25 accepted + 2 repeated + 3 refused\n" in shown
+    assert "stored: 25 events; in windows: 25 calls\n" in shown
     assert "yes      Does each ledger row add up?" in shown
     assert "yes      Is everything that was committed in the ledger?" in shown
     assert shown.endswith("all agree\n")
+
+
+def test_an_audit_tells_parts_incomplete_calls_and_evaluations_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    some = {"items": 1037, "parts": 1006, "evaluations": 2, "evaluation_rows": 1, "incomplete_events": 1}
+    assert audited(monkeypatch, rows=False, commits={0: 10}, options=[], **some) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "1,037 items = 25 accepted + 2 repeated + 3 refused + 1,006 parts of calls + 2 evaluations − 1 incomplete\n"
+        in shown
+    )
+    assert "stored: 25 events, 1 evaluation; in windows: 25 calls\n" in shown
+    assert (
+        "incomplete: 1 accepted call with a part that never came (`incomplete` in the view `events`)" in shown
+    )
+
+
+@pytest.mark.parametrize(
+    ("some", "term"), [({"parts": 1}, "+ 1 part of calls\n"), ({"evaluations": 1}, "+ 1 evaluation\n")]
+)
+def test_an_audit_leaves_out_what_there_is_none_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, some: dict[str, int], term: str
+) -> None:
+    assert audited(monkeypatch, rows=False, commits={0: 10}, options=[], **some) == 0
+    shown = capsys.readouterr().out
+    assert f"3 refused {term}" in shown
+    assert "incomplete" not in shown
 
 
 def test_an_audit_that_differs_ends_with_1_and_shows_the_rows(
@@ -384,13 +426,12 @@ def test_an_audit_with_events_sent_again_says_what_it_means_and_what_to_do(
 ) -> None:
     again = sql_audit.CheckResult(sql_audit.DUPLICATES, ("event_id",), (("e1",),), is_cut=False)
     minutes = sql_audit.CheckResult(
-        sql_audit.CHECKS[5],
+        next(check for check in sql_audit.CHECKS if check.name == "audit_minutes"),
         ("measure", "in_windows", "explanation"),
         (("calls", 1189, explanation),),
         is_cut=False,
     )
-    totals = sql_audit.Totals(*range(11))
-    report = sql_audit.AuditReport(database="t", totals=totals, results=(minutes,), duplicates=again)
+    report = sql_audit.AuditReport(database="t", totals=TOTALS, results=(minutes,), duplicates=again)
     monkeypatch.setattr(sql_audit, "run_audit", lambda *_, **__: report)
     monkeypatch.setattr(audit_command, "sql_client", nothing)
     assert main(["audit", "--no-kafka"]) == ExitCode.NEGATIVE
