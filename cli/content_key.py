@@ -21,9 +21,13 @@ def content_key_in(folder: Path) -> str:
     """
     file = folder / KEY_FILE
     with suppress(FileNotFoundError):
-        return file.read_text(encoding="ascii").strip()
+        if known := file.read_text(encoding="ascii").strip():
+            return known
     folder.mkdir(parents=True, exist_ok=True)
     key = secrets.token_hex(32)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as new:
+    scratch = folder / f"{KEY_FILE}.new"  # whoever is killed here leaves no key, rather than an empty one
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(scratch, flags, 0o600), "w", encoding="ascii") as new:
         new.write(f"{key}\n")
+    scratch.replace(file)
     return key

@@ -45,17 +45,22 @@ def event_line(event: Mapping[str, object], offset: str) -> Line:
     """One call in a line: time, service, model, outcome, tokens, time taken. Never its texts."""
     status = _status(event)
     tokens = f"{_number(event.get('input_tokens'))}→{_number(event.get('output_tokens'))} tokens"
-    duration = event.get("duration_ms")
     return (
         (_time(event.get("timestamp")), "dim"),
         (f" {_text(event.get('service'), 20):<20}", "bold"),
         (f" {_text(event.get('response_model') or event.get('request_model'), 28):<28}", None),
         (f" {status:<9}", "red" if status == "error" else "green" if status == "ok" else "yellow"),
         (f" {tokens:>20}", None),
-        (f" {duration:>9,.0f} ms" if isinstance(duration, int | float) else " " * 13, None),
+        (_milliseconds(event.get("duration_ms")), None),
         (f" {_error(event)}", "red"),
         (f" {offset}", "dim"),
     )
+
+
+def _milliseconds(value: object) -> str:
+    """Thirteen characters; blank where it is no number that a call could take."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f" {value:>9,.0f} ms" if is_number and abs(value) < 1e12 else " " * 13
 
 
 def _status(event: Mapping[str, object]) -> str:

@@ -53,7 +53,17 @@ def say(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Write one line of JSON, at once, so that a program may read it while we go on."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+    print(json_line(value), flush=True)
+
+
+def json_line(value: object) -> str:
+    """One line of JSON, as text is written; in ASCII where it holds half a surrogate pair, which UTF-8 cannot say."""
+    line = json.dumps(value, ensure_ascii=False, default=_plain)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, default=_plain)
+    return line
 
 
 def _plain(value: object) -> object:

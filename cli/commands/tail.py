@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -135,7 +134,7 @@ class _Printer:
             self._print_unreadable(item)
         elif self._as_json:
             content = readable_letter(item.content) if self._topic == "rejects" else item.content
-            print(json.dumps(content, ensure_ascii=False), flush=True)
+            print_json(content)
         else:
             lines = list(self._lines(item, item.content))
             for line in lines:

@@ -20,6 +20,15 @@ def test_a_folder_has_one_key_which_others_cannot_read(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_key_that_was_never_written_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "content-hash-key").touch(mode=0o644)
+    key = content_key_in(tmp_path)
+    assert len(key) == 64
+    assert content_key_in(tmp_path) == key
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 def test_another_folder_has_another(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     assert content_key_in(tmp_path) != content_key_in(tmp_path / "b")

@@ -87,6 +87,8 @@ def test_times_are_shown_in_utc_however_they_are_written(timestamp: object) -> N
         {"timestamp": 1e300, "service": 5, "duration_ms": "long", "error": "x", "input_tokens": True},
         {"timestamp": None, "status": ["x"], "error": {"class": {"a": 1}}},
         {"service": "\x1b[2J" * 50},
+        {"duration_ms": 10**400},
+        {"duration_ms": float("inf")},
     ],
 )
 def test_no_event_is_too_odd_to_be_shown(event: Mapping[str, object]) -> None:

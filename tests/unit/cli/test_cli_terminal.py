@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from tokentide.cli.terminal import clipped, has_colour, print_json, printable, say, table
+from tokentide.cli.terminal import clipped, has_colour, json_line, print_json, printable, say, table
 
 
 class Terminal(io.StringIO):
@@ -63,6 +64,12 @@ def test_a_cut_is_marked() -> None:
 def test_json_is_one_line_with_exact_decimals(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"usd": Decimal("0.000000000001"), "text": "ä\n"})
     assert capsys.readouterr().out == '{"usd": "0.000000000001", "text": "ä\\n"}\n'
+
+
+def test_json_with_half_a_surrogate_pair_is_written_in_ascii() -> None:
+    line = json_line({"text": "ä\ud800"})
+    assert line == '{"text": "\\u00e4\\ud800"}'
+    assert json.loads(line.encode()) == {"text": "ä\ud800"}
 
 
 def test_lines_for_humans_come_after_the_results_before_them() -> None:
