@@ -59,8 +59,9 @@ def event_line(event: Mapping[str, object], offset: str) -> Line:
 
 def _milliseconds(value: object) -> str:
     """Thirteen characters; blank where it is no number that a call could take."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f" {value:>9,.0f} ms" if is_number and abs(value) < 1e12 else " " * 13
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e12:
+        return " " * 13
+    return f" {value:>9,.0f} ms"
 
 
 def _status(event: Mapping[str, object]) -> str:
