@@ -28,7 +28,7 @@ _CALL: Final = re.compile(rb'"event_type"\s*:\s*"call"')
 
 def travels_alone(event: bytes) -> bool:
     """Whether an encoded event gets a record of its own; what cannot be read does not."""
-    return _NAME in event and _keyed(event) is not None
+    return event.find(_NAME) >= 0 and _keyed(event) is not None  # `in` first tries its operand as a number
 
 
 def key_of(value: bytes) -> bytes | None:
@@ -36,8 +36,8 @@ def key_of(value: bytes) -> bytes | None:
 
     None: an ordinary record, or an event that lacks its `request_id` (the worker refuses it, with the reason).
     """
-    if _NAME not in value:
-        return None
+    if value[:1] == b"[" or _NAME not in value:
+        return None  # a pack, which is not searched; a call
     fields = _keyed(value)
     request_id = fields.get("request_id") if fields else None
     if isinstance(request_id, str) and 0 < len(request_id) <= MAX_TEXT:
@@ -60,8 +60,8 @@ def event_type_of(event: bytes) -> object:
 
 def _keyed(event: bytes) -> dict[str, object] | None:
     """The fields of an event that has one of `KEYED_TYPES`, else None."""
-    if event[:1] == b"[" or (event.count(_NAME) == 1 and _CALL.search(event)):
-        return None  # a pack; a call that says so
+    if event.count(_NAME) == 1 and _CALL.search(event):
+        return None  # a call that says so
     fields = _fields(event)
     kind = fields.get("event_type") if fields else None
     return fields if isinstance(kind, str) and kind in KEYED_TYPES else None
