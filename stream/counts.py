@@ -33,6 +33,8 @@ class Standing(NamedTuple):
     held_bytes: int = 0
     has_let_go: bool = False
     """See `tokentide.stream.partition.PartitionFold.let_go`."""
+    waiting_parts: int = 0
+    """Requests without answer, and answers without request."""
 
 
 class IngestCounts:
@@ -46,6 +48,8 @@ class IngestCounts:
         self.records = 0
         self.events = 0
         self.events_again = 0
+        self.parts = 0
+        self.incomplete = 0
         self.duplicates = 0
         self.unpriced = 0
         self.overflowed = 0
@@ -61,6 +65,8 @@ class IngestCounts:
         self.records += taken.records
         self.events += taken.events
         self.events_again += taken.again
+        self.parts += taken.parts
+        self.incomplete += taken.incomplete
         self.duplicates += taken.duplicates
         self.unpriced += taken.unpriced
         if taken.overflowed:

@@ -1,6 +1,6 @@
 """Making a checkpoint durable: the order of writes on which exactness rests.
 
-1. dead letters to Kafka   2. event rows to ClickHouse   3. partials to ClickHouse, and to the windows topic
+1. dead letters to Kafka   2. event rows and evaluations to ClickHouse   3. partials to ClickHouse, and to the windows topic
 4. the ledger   5. only then the commit, which is the caller's.
 
 Everything written is determined by the log up to the position, so repeating any of it, or all, changes nothing.
@@ -17,6 +17,7 @@ from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.partition import Checkpoint
 
 EVENTS_TABLE = "llm_events"
+EVALUATIONS_TABLE = "llm_evaluations"
 WINDOWS_TABLE = "llm_windows"
 LEDGER_TABLE = "llm_ledger"
 
@@ -42,6 +43,9 @@ async def make_durable(checkpoints: Sequence[Checkpoint], store: Store, letters:
     """Write checkpoints of several partitions together; return when all of it is durable."""
     await letters.send_letters([letter for checkpoint in checkpoints for letter in checkpoint.letters])
     await _insert(store, EVENTS_TABLE, [rows for checkpoint in checkpoints for rows in checkpoint.rows])
+    await _insert(
+        store, EVALUATIONS_TABLE, [rows for checkpoint in checkpoints for rows in checkpoint.evaluations]
+    )
     await _insert(store, WINDOWS_TABLE, [checkpoint.partials for checkpoint in checkpoints])
     await _insert(store, LEDGER_TABLE, [checkpoint.ledger for checkpoint in checkpoints])
 

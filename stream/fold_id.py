@@ -14,12 +14,13 @@ from typing import Final
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.fold.segment import FoldSettings
+from tokentide.stream.join.waiting import JoinLimits
 
-FOLD_VERSION: Final = 3
+FOLD_VERSION: Final = 4
 """Counts up with every change of the code that changes a partial for the same log."""
 
 
-def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[str]) -> int:
+def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[str], joins: JoinLimits) -> int:
     """Return the id; `price_books` are the versions of the books in the order in which they are asked."""
     content = json.dumps(
         [
@@ -28,6 +29,7 @@ def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[st
             list(settings.dimensions),
             settings.series_cap,
             list(clock),
+            list(joins),
             list(price_books),
         ]
     )

@@ -111,10 +111,12 @@ class Ingest:
 
     def standing(self) -> Mapping[Place, Standing]:
         """Where each assigned partition stands, for metrics."""
-        waiting = {place: Standing(start.read_from) for place, (start, _) in self._starts.items()}
+        waiting = {place: Standing(start.fetch_from) for place, (start, _) in self._starts.items()}
         folds = {place: assigned.fold for place, assigned in self._assigned.items()}
         taken = {
-            place: Standing(fold.position, fold.held_rows, fold.held_bytes, fold.has_let_go)
+            place: Standing(
+                fold.position, fold.held_rows, fold.held_bytes, fold.has_let_go, fold.waiting_parts
+            )
             for place, fold in folds.items()
         }
         return {**waiting, **taken}
@@ -150,7 +152,7 @@ class Ingest:
         """Whether a batch was fetched before its partition was sought back."""
         if place not in self._rewound:
             return False
-        if begin > self._starts[place][0].read_from:
+        if begin > self._starts[place][0].fetch_from:
             return True
         self._rewound.discard(place)
         return False

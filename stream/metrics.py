@@ -52,6 +52,16 @@ class Metric(Enum):
         "Events without a cost.",
         "Column `unpriced_reason` of the view `events` says why; prices.overrides_file adds prices.",
     )
+    PARTS = _counter(
+        "parts",
+        "Evaluations, and requests, responses and errors that wait for their partner or are counted where that completes the call.",
+    )
+    INCOMPLETE_EVENTS = _counter(
+        "incomplete_events",
+        "Calls of requests or answers whose partner did not come within limits.answer_wait_seconds.",
+        "Many: requests and answers have different Kafka keys, services or request ids, or applications die in the middle.",
+    )
+    WAITING_PARTS = _gauge("waiting_parts", "Requests and answers that wait for their partner.")
     SERIES_OVERFLOWS = _counter(
         "series_overflows",
         "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",

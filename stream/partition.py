@@ -2,7 +2,8 @@
 
 The protocol and why it is exact stand in docs/delivery.md. In short: the log is cut into segments of 65,536 offsets;
 reading begins at the first offset of the segment that holds the committed offset; events below the committed offset are
-folded again but not stored again, because their rows are durable.
+folded again but not stored again, because their rows are durable. Parts of calls that waited for their partner when that
+segment began are read again from further back.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ import pyarrow as pa
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.arrow import LEDGER_ROWS, TIME_MS, WINDOW_ROWS
+from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Int32s, Int64s, Refusal
+from tokentide.stream.decode.batch import Decoded, Int32s, Int64s, Other, Refusal
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
 from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.decode.reference import item_bytes
+from tokentide.stream.evaluations import LogOf, evaluation_rows
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
+from tokentide.stream.join.batch import Join, Records, arrived, join, parts_of, with_joined
+from tokentide.stream.join.waiting import JoinLimits, WaitingParts
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
 from tokentide.stream.resume import Start, segment_of
+from tokentide.stream.segment_batch import Calls, SegmentBatch, admitted, of_segment
 from tokentide.stream.taken import Taken, runs_of
 from tokentide.stream.texts import constant
 
@@ -83,6 +90,7 @@ class PartitionRules(NamedTuple):
     fold_id: int
     clock: ClockLimits
     letters: LetterPolicy
+    join: JoinLimits = JoinLimits()
 
 
 class Checkpoint(NamedTuple):
@@ -94,6 +102,7 @@ class Checkpoint(NamedTuple):
     """Event rows, one table per batch, each with the columns that occur."""
     partials: pa.Table
     ledger: pa.Table
+    evaluations: Sequence[pa.Table] = ()
 
     @property
     def row_count(self) -> int:
@@ -112,7 +121,9 @@ class PartitionFold:
         self._decoder = decoder
         self._enrich = enrich
         self._first_offset = start.read_from
-        self._position = start.read_from
+        self._position = start.fetch_from
+        self._waited = frozenset(start.waiting)
+        self._waiting = WaitingParts(rules.join)
         self._stored_to = start.stored_to
         self._resume_at = start.resume_at
         self._committed = start.resume_at
@@ -120,6 +131,7 @@ class PartitionFold:
         self._segments: dict[int, SegmentFold] = {}
         self._letters: list[DeadLetter] = []
         self._rows: list[pa.Table] = []
+        self._evaluations: list[pa.Table] = []
         self._held_bytes = 0
         self._has_let_go = False
 
@@ -144,6 +156,11 @@ class PartitionFold:
         return self._held_bytes
 
     @property
+    def waiting_parts(self) -> int:
+        """Requests without answer, and answers without request."""
+        return len(self._waiting)
+
+    @property
     def has_let_go(self) -> bool:
         """Whether `let_go` was called: nothing can be stored any more, only published."""
         return self._has_let_go
@@ -161,28 +178,67 @@ class PartitionFold:
         """
         if batch.begin != self._position:
             raise OutOfStepError(f"the batch begins at offset {batch.begin}, {self._position} was expected")
-        decoded = self._decoder.decode(batch.values)
-        decoded = refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
+        if batch.begin < self._first_offset:
+            self._restore(batch)
+            if batch.end <= self._first_offset:
+                self._position = batch.end
+                return Taken()
+            batch = batch.since(self._first_offset)
+        decoded = self._decode(batch)
         segments = range(segment_of(batch.begin), segment_of(batch.end - 1) + 1)
         folded = [self._ingest_segment(segment, batch, decoded) for segment in segments]
         self._position = batch.end
         return _taken(batch, decoded, folded, self._stored_to)
 
+    def _decode(self, batch: RecordBatch) -> Decoded:
+        decoded = self._decoder.decode(batch.values)
+        return refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
+
+    def _restore(self, batch: RecordBatch) -> None:
+        """Of the records before the first offset that is folded, only those are of interest that waited there."""
+        wanted = np.array(sorted({offset for offset, _ in self._waited}), np.int64)
+        rows = np.flatnonzero(np.isin(batch.offsets, wanted) & (batch.offsets < self._first_offset))
+        decoded = self._decoder.decode([batch.values[row] for row in rows.tolist()])
+        for part in parts_of(decoded.others):
+            offset, sent_ms = (
+                int(batch.offsets[rows[part.record]]),
+                int(batch.timestamps_ms[rows[part.record]]),
+            )
+            if (offset, part.item) in self._waited:
+                self._waiting.restore(arrived(part, offset, sent_ms))
+
     def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> _Folded:
-        begin, after = segment * SEGMENT_OFFSETS, (segment + 1) * SEGMENT_OFFSETS
-        first_record, last_record = np.searchsorted(batch.offsets, (begin, after)).tolist()
-        inside = slice(*np.searchsorted(decoded.record, (first_record, last_record)).tolist())
+        after = (segment + 1) * SEGMENT_OFFSETS
+        found = of_segment((after - SEGMENT_OFFSETS, after), batch.offsets, decoded)
         fold = self._segment(segment)
-        refusals = [r for r in decoded.refusals if first_record <= r.record < last_record]
+        new = admitted(found, fold.admit)
+        records = slice(found.first_record, found.last_record)
+        log = Records(found.first_record, batch.offsets[records], batch.timestamps_ms[records])
+        joined = join(self._waiting, parts_of(new.others), log)
+        calls = with_joined(new.calls, joined.calls) if joined.calls else new.calls
+        refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._hold_letters(refusals, batch)
-        folded = self._fold_rows(fold, batch, decoded, inside)
+        evaluations = sum(isinstance(other.event, EvaluationEvent) for other in new.others)
+        if evaluations:
+            self._hold_evaluations(new.others, batch)
+        fold.count(parts=joined.held, evaluations=evaluations, incomplete_events=joined.incomplete)
+        folded = self._fold_rows(fold, batch, calls)
         fold.read(
             next_offset=min(after, batch.end),
-            records=last_record - first_record,
-            unknown_fields=int(decoded.unknown_fields[inside].sum()),
+            records=found.last_record - found.first_record,
+            items=found.items,
+            unknown_fields=found.unknown_fields,
         )
-        return folded
+        if batch.end >= after:
+            fold.end(self._waiting.places())
+        return folded._replace(duplicates=self._new(found, batch) - self._new(new, batch), refused=refusals)
+
+    def _new(self, found: SegmentBatch, batch: RecordBatch) -> int:
+        """Accepted events of a batch that are not durable."""
+        first_new = int(np.searchsorted(batch.offsets, self._stored_to))
+        calls = int(np.count_nonzero(found.calls.record >= first_new))
+        return calls + sum(other.record >= first_new for other in found.others)
 
     def _segment(self, segment: int) -> SegmentFold:
         if segment not in self._segments:
@@ -199,28 +255,28 @@ class PartitionFold:
             self._lost = 0
         return self._segments[segment]
 
-    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, decoded: Decoded, rows: slice) -> _Folded:
-        if rows.start == rows.stop:
+    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, calls: Calls) -> _Folded:
+        if not calls.table.num_rows:
             return _Folded()
-        table = decoded.table.slice(rows.start, rows.stop - rows.start).combine_chunks()
-        record, item = decoded.record[rows], decoded.item[rows]
-        fresh = fold.admit(table["event_id"].combine_chunks())
-        if not fresh.all():
-            table = table.filter(pa.array(fresh)).combine_chunks()
-            record, item = record[fresh], item[fresh]
-        if not table.num_rows:
-            return _Folded()
-        enriched = self._enrich(table)
+        enriched = self._enrich(calls.table)
         late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
         overflowed = fold.overflowed
         fold.add(enriched, late)
         overflowed = fold.overflowed - overflowed
-        places = _Places(batch.offsets[record], item, batch.timestamps_ms[record])
+        places = _Places(batch.offsets[calls.record], calls.item, batch.timestamps_ms[calls.record])
         placed = _placed(enriched.append_column("late", pa.array(late)), self._source, places)
         if int(places.offset[0]) < self._stored_to:
             placed = placed.filter(pa.array(places.offset >= self._stored_to))
         self._hold_rows(placed)
-        return _Folded(placed.num_rows, _unpriced(placed), overflowed)
+        incomplete = int(np.count_nonzero((places.item < 0) & (places.offset >= self._stored_to)))
+        return _Folded(placed.num_rows, incomplete, _unpriced(placed), overflowed)
+
+    def _hold_evaluations(self, others: Sequence[Other], batch: RecordBatch) -> None:
+        log = LogOf(self._source.name, self._source.partition, batch.offsets, batch.timestamps_ms)
+        rows = evaluation_rows(others, log, self._stored_to)
+        if rows.num_rows and not self._has_let_go:
+            self._evaluations.append(rows)
+            self._held_bytes += rows.nbytes
 
     def _hold_rows(self, table: pa.Table) -> None:
         if table.num_rows and not self._has_let_go:
@@ -253,7 +309,7 @@ class PartitionFold:
         reads the log again from the last commit, with a new state, once rows are taken again.
         """
         self._has_let_go = True
-        self._rows, self._letters, self._held_bytes = [], [], 0
+        self._rows, self._evaluations, self._letters, self._held_bytes = [], [], [], 0
 
     def checkpoint(self) -> Checkpoint | None:
         """Take what is new since the last call, or None if nothing is, or not yet all durable events are folded again.
@@ -267,8 +323,8 @@ class PartitionFold:
             return None
         segments = list(self._segments.values())
         partials = [fold.dirty_partials("store") for fold in segments]
-        rows, letters = self._rows, self._letters
-        self._rows, self._letters, self._held_bytes = [], [], 0
+        rows, evaluations, letters = self._rows, self._evaluations, self._letters
+        self._rows, self._evaluations, self._letters, self._held_bytes = [], [], [], 0
         return Checkpoint(
             position=self._position,
             letters=letters,
@@ -277,6 +333,7 @@ class PartitionFold:
             ledger=pa.concat_tables([fold.ledger_row() for fold in segments])
             if segments
             else LEDGER_ROWS.empty_table(),
+            evaluations=evaluations,
         )
 
     def published(self) -> pa.Table:
@@ -304,32 +361,53 @@ class PartitionFold:
 
 
 class _Folded(NamedTuple):
-    """What was new of a batch in one segment."""
+    """What was new of a batch in one segment; refusals are all of them."""
 
     events: int = 0
+    incomplete: int = 0
     unpriced: int = 0
     overflowed: int = 0
+    duplicates: int = 0
+    refused: Sequence[Refusal] = ()
+
+
+def _refusals_of(joined: Join, batch: RecordBatch) -> list[Refusal]:
+    return [
+        Refusal(part.record, part.item, problem, item_bytes(batch.values[part.record], part.item))
+        for part, problem in joined.refused
+    ]
 
 
 def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stored_to: int) -> Taken:
     first_new = int(np.searchsorted(batch.offsets, stored_to))
-    again = int(np.searchsorted(decoded.record, first_new))
-    refusals = [refusal for refusal in decoded.refusals if refusal.record >= first_new]
-    events = sum(part.events for part in folded)
+    refusals = [r for part in folded for r in part.refused if r.record >= first_new]
+    refused = sorted((refusal.record, refusal.item) for refusal in refusals)
+    record, item = _accepted_places(decoded, refused)
+    again = int(np.searchsorted(record, first_new))
+    events, incomplete = sum(part.events for part in folded), sum(part.incomplete for part in folded)
+    duplicates = sum(part.duplicates for part in folded)
     return Taken(
         records=len(batch.offsets) - first_new,
         events=events,
-        duplicates=len(decoded.record) - again - events,
+        incomplete=incomplete,
+        parts=len(record) - again - duplicates - (events - incomplete),
+        duplicates=duplicates,
         unpriced=sum(part.unpriced for part in folded),
         again=again,
         refused=Counter(refusal.problem.reason for refusal in refusals),
-        runs=runs_of(
-            [(refusal.record, refusal.item) for refusal in refusals],
-            decoded.record[again:],
-            decoded.item[again:],
-        ),
+        runs=runs_of(refused, record[again:], item[again:]),
         overflowed=sum(part.overflowed for part in folded),
     )
+
+
+def _accepted_places(decoded: Decoded, refused: Sequence[tuple[int, int]]) -> tuple[Int32s, Int32s]:
+    """Record and item of everything that was not refused, in the order of the log."""
+    if not decoded.others:
+        return decoded.record, decoded.item
+    others = {(other.record, other.item) for other in decoded.others} - set(refused)
+    places = sorted({*zip(decoded.record.tolist(), decoded.item.tolist(), strict=True), *others})
+    columns = np.array(places, np.int32).reshape(-1, 2)
+    return columns[:, 0], columns[:, 1]
 
 
 def _unpriced(table: pa.Table) -> int:

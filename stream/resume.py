@@ -21,6 +21,8 @@ class LedgerEntry(NamedTuple):
     fold: int
     lost: int = 0
     """Offsets before `first_offset` that retention had taken."""
+    pending: tuple[tuple[int, int], ...] = ()
+    """Places (offset, item) of the parts of calls that waited for their partner at the segment's end."""
 
 
 class Start(NamedTuple):
@@ -35,6 +37,13 @@ class Start(NamedTuple):
     """Offsets that retention took before they were read, and that the ledger does not know of yet."""
     known_lost: int = 0
     """What the ledger's row of the span that is read again says of earlier losses; its next version must say it too."""
+    waiting: tuple[tuple[int, int], ...] = ()
+    """Places (offset, item) of parts of calls that waited for their partner at `read_from`, in the order of the log."""
+
+    @property
+    def fetch_from(self) -> int:
+        """Where the log is read from: the first of the parts that wait, or `read_from`, where folding begins."""
+        return self.waiting[0][0] if self.waiting else self.read_from
 
 
 def segment_of(offset: int) -> int:
@@ -43,12 +52,12 @@ def segment_of(offset: int) -> int:
 
 
 def segments_to_ask(committed: int | None, earliest: int) -> range:
-    """The segments whose ledger entries `plan_start` needs: from the commit's to the one where the log begins now.
+    """The segments whose ledger entries `plan_start` needs: from the one before the commit's to the one where the log begins now.
 
     Where retention overtook the group, a worker may have stored any of them and died before its commit. A group without
     a commit may have had one, which expires too: then all that the ledger knows says what is missing.
     """
-    first = 0 if committed is None else segment_of(committed)
+    first = 0 if committed is None else max(0, segment_of(committed) - 1)
     return range(first, segment_of(max(committed or 0, earliest)) + 1)
 
 
@@ -61,7 +70,21 @@ def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEnt
         entries: the ledger's entries of `segments_to_ask`.
         fold: the fold of this worker's settings and prices.
     """
+    start = _without_parts(committed, earliest, entries, fold)
+    before = [
+        entry.pending
+        for entry in entries
+        if entry.version == start.read_from and entry.first_offset < start.read_from
+    ]
+    if not before or start.read_from % SEGMENT_OFFSETS:
+        return start
+    return start._replace(waiting=tuple(place for place in sorted(before[0]) if place[0] >= earliest))
+
+
+def _without_parts(committed: int | None, earliest: int, entries: Sequence[LedgerEntry], fold: int) -> Start:
     position = earliest if committed is None else committed
+    if committed is not None:
+        entries = [entry for entry in entries if segment_of(entry.first_offset) >= segment_of(committed)]
     whole = [entry for entry in entries if entry.first_offset >= earliest]
     if whole:
         entry = max(whole)

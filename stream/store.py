@@ -36,7 +36,7 @@ class InsertSink(Protocol):
 
 
 _LEDGER_QUERY = """
-    SELECT first_offset, version, fold, lost
+    SELECT first_offset, version, fold, lost, pending_offsets, pending_items
     FROM ledger
     WHERE source = {source:String} AND source_partition = {partition:Int32}
         AND segment BETWEEN {first:Int64} AND {last:Int64}
@@ -104,7 +104,10 @@ class ClickHouseStore:
             ).result_rows
         finally:
             client.close()
-        return [LedgerEntry(*map(int, row)) for row in rows]
+        return [
+            LedgerEntry(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)))
+            for row in rows
+        ]
 
     def close(self) -> None:
         """End the thread; an insert under way finishes first."""

@@ -32,7 +32,7 @@ class Taken(NamedTuple):
 
     records: int = 0
     events: int = 0
-    """Neither refused nor duplicates."""
+    """Calls: neither refused nor duplicates."""
     duplicates: int = 0
     unpriced: int = 0
     """Of the events, those without a cost."""
@@ -42,11 +42,15 @@ class Taken(NamedTuple):
     runs: Runs = NO_RUNS
     overflowed: int = 0
     """Windows of series beyond the cap, which were counted as another one's."""
+    parts: int = 0
+    """Accepted events that are no call's place: requests and answers that wait or are joined elsewhere, and evaluations."""
+    incomplete: int = 0
+    """Of the events, calls of parts that were given up; none of the accepted ones is their place."""
 
     @property
     def accepted(self) -> int:
         """Events that were not refused."""
-        return self.events + self.duplicates
+        return self.events - self.incomplete + self.parts + self.duplicates
 
     @property
     def refusals(self) -> int:

@@ -285,7 +285,7 @@ class Worker:
         if generation != self._app.consumer_generation_id:
             return  # assigned anew meanwhile, with positions planned anew
         self._ingest.begin_again(starts, generation)
-        await consumer.rewind({TP(*place): start.read_from for place, start in starts.items()})
+        await consumer.rewind({TP(*place): start.fetch_from for place, start in starts.items()})
         log.info("read again what was let go", positions=_positions(starts))
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
@@ -298,7 +298,7 @@ class Worker:
         }
         self._ingest.begin(starts, generation)
         self._rejects.begin([partition for _, partition in starts], generation)
-        begins = {TP(*place): start.read_from for place, start in starts.items()}
+        begins = {TP(*place): start.fetch_from for place, start in starts.items()}
         if self._detect is not None:
             windows = {tp: found for tp, found in bounds.items() if tp.topic != events}
             begins |= await self._detect.plan_start(windows, generation)

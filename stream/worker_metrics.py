@@ -54,6 +54,9 @@ def ingest_samples(
     yield Sample(Metric.EVENTS_READ_AGAIN, counts.events_again)
     yield Sample(Metric.DUPLICATES, counts.duplicates)
     yield Sample(Metric.UNPRICED_EVENTS, counts.unpriced)
+    yield Sample(Metric.PARTS, counts.parts)
+    yield Sample(Metric.INCOMPLETE_EVENTS, counts.incomplete)
+    yield Sample(Metric.WAITING_PARTS, sum(found.waiting_parts for found in standing.values()))
     yield Sample(Metric.SERIES_OVERFLOWS, counts.overflowed)
     for reason in RejectReason:
         yield Sample(Metric.REJECTS, counts.rejects[reason], (str(reason),))

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tokentide.schemas.evaluation import EvaluationEvent
+from tokentide.schemas.part import PartEvent
 from tokentide.schemas.problems import Problem
 
 Int64s = npt.NDArray[np.int64]
@@ -31,6 +33,15 @@ class Refusal(NamedTuple):
     """The refused bytes: of the item where they can be told, else of the record."""
 
 
+class Other(NamedTuple):
+    """A good event that is no call by itself, and where it came from."""
+
+    record: int
+    item: int
+    event: PartEvent | EvaluationEvent
+    unknown_fields: int
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """The good events of a batch of records, in the order of the log.
@@ -49,6 +60,8 @@ class Decoded:
     refusals: Sequence[Refusal]
     """Ordered by record and index."""
     items: int
-    """Rows and refusals together: what the records held."""
+    """Rows, refusals and others together: what the records held."""
     unknown_fields: Int32s
     """Per row: non-null fields that the contract does not know."""
+    others: Sequence[Other] = ()
+    """Ordered by record and item; none of them is in the table."""

@@ -33,6 +33,7 @@ def refuse_wrong_clocks(
     decoded: Decoded, values: Sequence[bytes | None], record_timestamps_ms: Int64s, limits: ClockLimits
 ) -> Decoded:
     """Return `decoded` without the events whose time cannot be; they become refusals (`clock`)."""
+    decoded = _refuse_others(decoded, values, record_timestamps_ms, limits)
     if not decoded.table.num_rows:
         return decoded
     time_us = numbers(decoded.table["timestamp"].combine_chunks()).values
@@ -58,8 +59,38 @@ def refuse_wrong_clocks(
         record=decoded.record[kept],
         item=decoded.item[kept],
         unknown_fields=decoded.unknown_fields[kept],
-        refusals=sorted([*decoded.refusals, *refused], key=lambda refusal: refusal[:2]),
+        refusals=_with(decoded.refusals, refused),
     )
+
+
+def _refuse_others(
+    decoded: Decoded, values: Sequence[bytes | None], record_timestamps_ms: Int64s, limits: ClockLimits
+) -> Decoded:
+    wrong = {
+        (other.record, other.item): _problem(other.event.timestamp, sent_us, limits)
+        for other in decoded.others
+        if _is_wrong(
+            other.event.timestamp, sent_us := int(record_timestamps_ms[other.record]) * 1_000, limits
+        )
+    }
+    if not wrong:
+        return decoded
+    refused = [
+        Refusal(record, item, problem, item_bytes(values[record], item))
+        for (record, item), problem in wrong.items()
+    ]
+    kept = [other for other in decoded.others if (other.record, other.item) not in wrong]
+    return replace(decoded, others=kept, refusals=_with(decoded.refusals, refused))
+
+
+def _with(refusals: Sequence[Refusal], more: Sequence[Refusal]) -> Sequence[Refusal]:
+    return sorted([*refusals, *more], key=lambda refusal: refusal[:2])
+
+
+def _is_wrong(time_us: int, sent_us: int, limits: ClockLimits) -> bool:
+    if time_us < EARLIEST_TIMESTAMP_US or time_us > sent_us + limits.future_us:
+        return True
+    return limits.age_us is not None and time_us < sent_us - limits.age_us
 
 
 def _problem(time_us: int, sent_us: int, limits: ClockLimits) -> Problem:

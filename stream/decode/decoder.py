@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +13,9 @@ from pydantic_core import from_json
 from tokentide.schemas.arrow import arrow_type
 from tokentide.schemas.call import CallEvent
 from tokentide.schemas.columns import call_columns
-from tokentide.stream.decode.batch import Decoded, Int32s, Refusal
+from tokentide.schemas.evaluation import EvaluationEvent
+from tokentide.schemas.part import PartEvent
+from tokentide.stream.decode.batch import Decoded, Int32s, Other, Refusal
 from tokentide.stream.decode.columnar import NewFields, Parsed, Unparsed, parse
 from tokentide.stream.decode.framing import Framed, frame
 from tokentide.stream.decode.reference import (
@@ -77,7 +79,7 @@ class Decoder:
         first_line = _first_lines(framed)
         left: list[int] = list(framed.irregular)
         parts = list(self._decode_range(framed, first_line, 0, len(first_line) - 1, left))
-        rows, refusals = _decode_by_reference(values, sorted(left))
+        rows, refusals, others = _decode_by_reference(values, sorted(left))
         if left:
             parts.append(rows)
         whole = _in_log_order(parts)
@@ -86,8 +88,9 @@ class Decoder:
             record=whole.record,
             item=whole.item,
             refusals=refusals,
-            items=whole.table.num_rows + len(refusals),
+            items=whole.table.num_rows + len(refusals) + len(others),
             unknown_fields=whole.unknown_fields,
+            others=others,
         )
 
     def _decode_range(
@@ -174,25 +177,27 @@ def _vouched_for(parsed: Parsed, record: Int32s, item: Int32s, left: list[int]) 
 
 def _decode_by_reference(
     values: Sequence[bytes | None], records: Sequence[int]
-) -> tuple[_Rows, list[Refusal]]:
+) -> tuple[_Rows, list[Refusal], list[Other]]:
     events: list[CallEvent] = []
     places: list[tuple[int, int]] = []
     refusals: list[Refusal] = []
+    others: list[Other] = []
     unknown: list[int] = []
     for record in records:
         for outcome in decode_record(values[record]):
             if isinstance(outcome, Bad):
                 refusals.append(Refusal(record, outcome.item, outcome.problem, outcome.value))
+            elif isinstance(outcome.event, PartEvent | EvaluationEvent):
+                others.append(Other(record, outcome.item, outcome.event, outcome.unknown_fields))
             else:
                 events.append(outcome.event)
                 places.append((record, outcome.item))
                 unknown.append(outcome.unknown_fields)
     if not events:
-        return _NO_ROWS, refusals
+        return _NO_ROWS, refusals, others
     place = np.asarray(places, dtype=np.int32)
-    return _Rows(
-        events_table(events), place[:, 0], place[:, 1], np.asarray(unknown, dtype=np.int32)
-    ), refusals
+    rows = _Rows(events_table(events), place[:, 0], place[:, 1], np.asarray(unknown, dtype=np.int32))
+    return rows, refusals, others
 
 
 def finished(table: pa.Table) -> pa.Table:
@@ -212,7 +217,11 @@ def finished(table: pa.Table) -> pa.Table:
 
 def events_table(events: Sequence[CallEvent]) -> pa.Table:
     """Return the table that `Decoded` describes for events that pydantic has accepted."""
-    rows = [flat_values(event) for event in events]
+    return flat_table([flat_values(event) for event in events])
+
+
+def flat_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """The same for events as `flat_values` gives them."""
     names = [name for name in _DECODED if any(name in row for row in rows)]
     return pa.table(
         {name: pa.array([_arrow_value(row.get(name)) for row in rows], _DECODED[name]) for name in names}

@@ -14,21 +14,32 @@ from pydantic_core import from_json, to_json
 
 from tokentide.schemas.call import CallEvent
 from tokentide.schemas.columns import call_columns
+from tokentide.schemas.evaluation import EVALUATION, EvaluationEvent
 from tokentide.schemas.limits import MAX_DEPTH, MAX_ITEMS_PER_RECORD, MAX_RECORD_BYTES
+from tokentide.schemas.part import PART_TYPES, PartEvent
 from tokentide.schemas.problems import Problem, kind_of, problem_of
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.batch import WHOLE_RECORD
 
 JsonObject = Mapping[str, Any]
 
-_LATER_EVENT_TYPES: Final = frozenset({"request", "response", "error", "evaluation"})
+Event = CallEvent | EvaluationEvent
+"""A call, a part of one (`PartEvent` is a `CallEvent`), or an evaluation."""
+
+_MODELS: Final[Mapping[str, type[Event]]] = {
+    "": CallEvent,
+    "call": CallEvent,
+    **dict.fromkeys(PART_TYPES, PartEvent),
+    EVALUATION: EvaluationEvent,
+}
+_KNOWN_TYPES: Final = ", ".join(f"`{name}`" for name in sorted(_MODELS) if name)
 
 
 class Good(NamedTuple):
     """An accepted event."""
 
     item: int
-    event: CallEvent
+    event: Event
     unknown_fields: int
 
 
@@ -126,7 +137,8 @@ def _decode_item(index: int, item: object, value: bytes) -> Good | Bad:
     problem = _envelope_problem(item)
     if problem is None and isinstance(item, dict):
         try:
-            return Good(index, CallEvent.model_validate(item), count_unknown_fields(item))
+            model = _MODELS[item.get("event_type") or ""]
+            return Good(index, model.model_validate(item), count_unknown_fields(item))
         except ValidationError as error:
             problem = problem_of(error)
     assert problem is not None
@@ -142,12 +154,11 @@ def _envelope_problem(item: object) -> Problem | None:
             RejectReason.TOO_LARGE, f"the event is nested more than {MAX_DEPTH} levels deep; flatten it"
         )
     kind = item.get("event_type")
-    if kind in (None, "", "call"):
+    if kind is None or (isinstance(kind, str) and kind in _MODELS):
         return None
-    if isinstance(kind, str) and kind in _LATER_EVENT_TYPES:
-        text = f"event_type `{kind}` is not read by this worker; send one `call` event when the call has finished"
-        return Problem(RejectReason.UNKNOWN_EVENT_TYPE, text, "event_type")
-    text = f"event_type: is {kind_of(kind)} and not known; use `call` or leave it out"
+    text = (
+        f"event_type: is {kind_of(kind)} and not known; use one of {_KNOWN_TYPES}, or leave it out for a call"
+    )
     return Problem(RejectReason.UNKNOWN_EVENT_TYPE, text, "event_type")
 
 

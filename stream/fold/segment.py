@@ -22,6 +22,9 @@ from tokentide.stream.fold.slots import Slots
 from tokentide.stream.fold.totals import Reader, Totals
 
 _MICROSECONDS: Final = 1_000_000
+_COUNTED: Final = (
+    "records", "gaps", "items", "events", "test_events", "incomplete_events", "duplicates", "parts", "evaluations", "unknown_fields",
+)  # fmt: skip
 
 
 class FoldSettings(NamedTuple):
@@ -49,6 +52,7 @@ class SegmentFold:
         self._lost = lost
         self._count = Counter[str]()
         self._rejects = Counter[RejectReason]()
+        self._pending: Sequence[tuple[int, int]] = ()
         self._latest: tuple[int, Int64s, pa.Table] = (-1, np.empty(0, np.int64), WINDOW_ROWS.empty_table())
 
     @property
@@ -99,9 +103,23 @@ class SegmentFold:
         """Count refused items."""
         self._rejects.update(reasons)
 
-    def read(self, *, next_offset: int, records: int, unknown_fields: int = 0) -> None:
-        """The log has been read up to `next_offset` (exclusive); offsets without a record are gaps."""
+    def count(self, *, parts: int, evaluations: int, incomplete_events: int) -> None:
+        """Count parts that are no call's place, evaluations, and rows that have no item of their own."""
+        self._count["parts"] += parts
+        self._count["evaluations"] += evaluations
+        self._count["incomplete_events"] += incomplete_events
+
+    def end(self, pending: Sequence[tuple[int, int]]) -> None:
+        """The segment was read to its end; parts of calls at these places (offset, item) still wait."""
+        self._pending = tuple(pending)
+
+    def read(self, *, next_offset: int, records: int, items: int, unknown_fields: int = 0) -> None:
+        """The log has been read up to `next_offset` (exclusive); offsets without a record are gaps.
+
+        `items` is what the records held, counted before anything was done with it.
+        """
         self._count["records"] += records
+        self._count["items"] += items
         self._count["gaps"] += next_offset - self._span.version - records
         self._count["unknown_fields"] += unknown_fields
         self._span = self._span._replace(version=next_offset)
@@ -127,15 +145,16 @@ class SegmentFold:
         count = self._count
         columns = span_columns(self._span, 1)
         columns["topic"] = [self._topic]
-        for name in ("records", "gaps", "events", "test_events", "duplicates", "unknown_fields"):
+        for name in _COUNTED:
             columns[name] = [count[name]]
-        columns["items"] = [count["events"] + count["duplicates"] + rejects]
         columns["rejects"] = [rejects]
         columns["rejects_by_reason"] = [sorted((str(reason), n) for reason, n in self._rejects.items())]
         columns["lost"] = [self._lost]
         known = self._oldest_us is not None
         columns["min_timestamp"] = pa.array([self._oldest_us], TIME_US)
         columns["max_timestamp"] = pa.array([self._newest_us if known else None], TIME_US)
+        columns["pending_offsets"] = [[offset for offset, _ in self._pending]]
+        columns["pending_items"] = [[item for _, item in self._pending]]
         return pa.table(columns, schema=LEDGER_ROWS)
 
 

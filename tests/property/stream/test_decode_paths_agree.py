@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokentide.schemas.columns import Column, call_columns
+from tokentide.schemas.part import PART_TYPES
 from tokentide.stream.decode import decoder as decoder_module
 from tokentide.stream.decode.batch import Decoded
 from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, finished
@@ -121,6 +122,10 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.integers(0, 5)) == 0:
         name = draw(st.sampled_from(["event_type", "schema_version", "extra", "error", "labels", "stages"]))
         event[name] = draw(ANY_JSON | st.sampled_from(["call", "request", 1, 2]))
+    if draw(st.integers(0, 5)) == 0:
+        event["event_type"] = draw(st.sampled_from([*sorted(PART_TYPES), "evaluation"]))
+        event["request_id"] = draw(st.sampled_from(["r", "", 1]))
+        event["quality"] = draw(st.sampled_from([{"score": 0.5}, {"label": "good"}, {}, None]))
     if draw(st.integers(0, 20)) == 0:
         event.pop(draw(st.sampled_from(["event_id", "timestamp", "service"])), None)
     return event
@@ -189,14 +194,15 @@ def records(draw: st.DrawFn) -> bytes | None:
 
 
 def by_reference(values: list[bytes | None]) -> Decoded:
-    rows, refusals = _decode_by_reference(values, range(len(values)))
+    rows, refusals, others = _decode_by_reference(values, range(len(values)))
     return Decoded(
         finished(rows.table),
         rows.record,
         rows.item,
         refusals,
-        rows.table.num_rows + len(refusals),
+        rows.table.num_rows + len(refusals) + len(others),
         rows.unknown_fields,
+        others,
     )
 
 
@@ -215,6 +221,7 @@ def comparable(decoded: Decoded) -> dict[str, Any]:
 
 def assert_same(fast: Decoded, slow: Decoded) -> None:
     assert list(fast.refusals) == list(slow.refusals)
+    assert list(fast.others) == list(slow.others)
     np.testing.assert_array_equal(fast.record, slow.record)
     np.testing.assert_array_equal(fast.item, slow.item)
     assert comparable(fast) == comparable(slow)

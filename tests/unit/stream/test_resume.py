@@ -119,12 +119,49 @@ def test_a_group_whose_commit_has_expired_counts_what_retention_took_since() -> 
     [
         (None, 0, range(1)),
         (None, 70_000, range(2)),  # was there a commit that has expired?
-        (70_000, 0, range(1, 2)),  # the earliest segment is history
-        (70_000, 66_000, range(1, 2)),
-        (70_000, 200_000, range(1, 4)),  # retention overtook: what was stored before, after it, or on the way
+        (200_000, 0, range(2, 4)),  # the one before the commit's may have ended with parts that wait
+        (70_000, 66_000, range(2)),
+        (70_000, 200_000, range(4)),  # retention overtook: what was stored before, after it, or on the way
     ],
 )
-def test_the_ledger_is_asked_for_all_segments_from_the_commit_to_where_the_log_begins(
+def test_the_ledger_is_asked_for_all_segments_from_before_the_commit_to_where_the_log_begins(
     committed: int | None, earliest: int, segments: range
 ) -> None:
     assert segments_to_ask(committed, earliest) == segments
+
+
+WAITED = ((65_000, 0), (65_530, 2))
+
+
+def test_parts_that_waited_when_the_segment_began_are_read_again() -> None:
+    entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED), LedgerEntry(65_536, 71_000, FOLD)]
+    start = plan_start(70_000, 0, entries, FOLD)
+    assert start == Start(65_536, 70_000, 70_000, waiting=WAITED)
+    assert start.fetch_from == 65_000
+
+
+def test_parts_that_waited_are_read_again_though_nothing_of_the_new_segment_is_stored() -> None:
+    entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED)]
+    assert plan_start(65_536, 0, entries, FOLD) == Start(65_536, 65_536, 65_536, waiting=WAITED)
+
+
+def test_parts_that_waited_are_read_again_under_another_fold_too() -> None:
+    entries = [LedgerEntry(0, 65_536, OTHER_FOLD, pending=WAITED), LedgerEntry(65_536, 71_000, OTHER_FOLD)]
+    assert plan_start(70_000, 0, entries, FOLD) == Start(65_536, 65_536, 70_000, waiting=WAITED)
+
+
+def test_parts_that_retention_has_taken_cannot_be_read_again() -> None:
+    entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED)]
+    assert plan_start(70_000, 65_100, entries, FOLD).waiting == WAITED[1:]
+
+
+def test_a_span_that_begins_after_a_hole_begins_with_nothing_that_waits() -> None:
+    entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED), LedgerEntry(66_000, 71_000, FOLD, lost=464)]
+    assert plan_start(70_000, 0, entries, FOLD).waiting == ()
+    assert plan_start(70_000, 66_500, entries[:1], FOLD).waiting == ()
+    before_its_end = [LedgerEntry(0, 65_500, FOLD, pending=WAITED)]
+    assert plan_start(65_536, 0, before_its_end, FOLD).waiting == ()
+
+
+def test_where_nothing_waits_reading_begins_where_folding_does() -> None:
+    assert Start(5, 5, 5).fetch_from == 5

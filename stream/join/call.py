@@ -1,0 +1,98 @@
+"""What a call made of parts looks like, in flat columns of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tokentide.schemas.call import CONTAINMENT
+from tokentide.schemas.limits import MAX_DURATION_MS
+from tokentide.schemas.part import PartEvent, PartType
+from tokentide.schemas.problems import Problem
+from tokentide.schemas.rejects import RejectReason
+from tokentide.stream.decode.reference import flat_values
+
+Flat = Mapping[str, object]
+"""An event's columns by flat name, those that are known: as `flat_values` gives them."""
+
+_WITH_DEFAULT: Final = ("environment", "region")
+_CONTENT: Final = ("input", "output")
+
+
+def part_values(part: PartEvent) -> Flat:
+    """The columns that a part brings. A default is what a part does not know, so that it hides nothing of the other's."""
+    values = flat_values(part)
+    for name in _WITH_DEFAULT:
+        if values.get(name) == "default":
+            del values[name]
+    return values
+
+
+def merged(earlier: Flat, later: Flat) -> dict[str, object]:
+    """Both together; where both know a column, the later one's counts, and of labels each key for itself."""
+    both = {**earlier, **later}
+    for name in _CONTENT:
+        form = f"{name}_is_messages"
+        if name in later and form not in later:
+            both.pop(form, None)
+    first, second = earlier.get("labels"), later.get("labels")
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        both["labels"] = {**first, **second}
+    return both
+
+
+def whole_call(request: Flat, answer: Flat, kind: PartType) -> dict[str, object]:
+    """The call of a request and its answer."""
+    call = merged(request, answer)
+    if "duration_ms" not in call and (between_ms := _between_ms(request, answer)) is not None:
+        call["duration_ms"] = between_ms
+    return {**_with_status(call, kind), "assembled_from": f"request+{kind}"}
+
+
+def lone_answer(answer: Flat, kind: PartType) -> dict[str, object]:
+    """The call of an answer whose request never came: what it says was used was used."""
+    return {**_with_status(dict(answer), kind), "assembled_from": kind, "incomplete": True}
+
+
+def lone_request(request: Flat, waited_ms: int) -> dict[str, object]:
+    """The call of a request whose answer never came: it failed, when it was given up. How long it took, nobody knows."""
+    timestamp_us = request["timestamp"]
+    assert isinstance(timestamp_us, int)
+    call: dict[str, object] = {
+        "status": "error",
+        **request,
+        "timestamp": timestamp_us + waited_ms * 1_000,
+        "assembled_from": "request",
+        "incomplete": True,
+    }
+    if call["status"] == "error":
+        call = {"error_class": "timeout", "error_type": "no_answer", **call}
+    return call
+
+
+def contradiction(call: Flat) -> Problem | None:
+    """What cannot be of two parts together, each of which can (`CallEvent` checks the same within one)."""
+    for rule in CONTAINMENT:
+        if rule.inclusive_only and call.get("cache_reporting") == "exclusive":
+            continue
+        known = [value for part in rule.parts if isinstance(value := call.get(part), int)]
+        whole = call.get(rule.whole)
+        if isinstance(whole, int) and sum(known) > whole:
+            text = (
+                f"{' + '.join(rule.parts)} ({sum(known)}) is more than {rule.whole} ({whole}), which contains it, "
+                "once the parts of this request_id are joined; send these numbers in the same part"
+            )
+            return Problem(RejectReason.INCONSISTENT, text)
+    return None
+
+
+def _with_status(call: dict[str, object], kind: PartType) -> dict[str, object]:
+    return {"status": "error", **call} if kind == "error" else call
+
+
+def _between_ms(request: Flat, answer: Flat) -> float | None:
+    began_us, ended_us = request["timestamp"], answer["timestamp"]
+    assert isinstance(began_us, int)
+    assert isinstance(ended_us, int)
+    between_ms = (ended_us - began_us) / 1_000
+    return between_ms if 0 <= between_ms <= MAX_DURATION_MS else None

@@ -1,0 +1,83 @@
+"""What a batch of records holds of one segment, and which of it is new there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from tokentide.stream.decode.batch import Bools, Decoded, Int32s, Int64s, Other, Refusal
+
+Admit = Callable[[Any], Bools]
+"""From event ids, in the order of the log, to which of them are the first; `SegmentFold.admit`."""
+
+
+class Calls(NamedTuple):
+    """Rows of calls in the order of the log, and where each came from."""
+
+    table: pa.Table
+    record: Int32s
+    """Position of its record in the batch."""
+    item: Int32s
+
+    def only(self, rows: Bools) -> Calls:
+        """Some of them."""
+        if rows.all():
+            return self
+        return Calls(self.table.filter(pa.array(rows)).combine_chunks(), self.record[rows], self.item[rows])
+
+
+class SegmentBatch(NamedTuple):
+    """What a batch holds of one segment."""
+
+    calls: Calls
+    others: Sequence[Other]
+    refusals: Sequence[Refusal]
+    first_record: int
+    last_record: int
+    """Exclusive."""
+    unknown_fields: int
+
+    @property
+    def items(self) -> int:
+        """Everything that the records held."""
+        return len(self.calls.record) + len(self.others) + len(self.refusals)
+
+
+def of_segment(bounds: tuple[int, int], offsets: Int64s, decoded: Decoded) -> SegmentBatch:
+    """The part of a batch, with these offsets, that lies within the segment's first offset and the next one's."""
+    first, last = np.searchsorted(offsets, bounds).tolist()
+    begin, end = np.searchsorted(decoded.record, (first, last)).tolist()
+    table = decoded.table.slice(begin, end - begin).combine_chunks()
+    others = [other for other in decoded.others if first <= other.record < last]
+    unknown = int(decoded.unknown_fields[begin:end].sum()) + sum(other.unknown_fields for other in others)
+    return SegmentBatch(
+        Calls(table, decoded.record[begin:end], decoded.item[begin:end]),
+        others,
+        [refusal for refusal in decoded.refusals if first <= refusal.record < last],
+        first,
+        last,
+        unknown,
+    )
+
+
+def admitted(batch: SegmentBatch, admit: Admit) -> SegmentBatch:
+    """The batch without what repeats an id."""
+    calls, others = batch.calls, batch.others
+    if not others:
+        if not len(calls.record):
+            return batch
+        return batch._replace(calls=calls.only(admit(calls.table["event_id"].combine_chunks())))
+    # One set of ids for all types: so they are asked for together, in the order of the log.
+    ids = [*calls.table["event_id"].to_pylist(), *(other.event.event_id for other in others)]
+    record = np.concatenate((calls.record, np.array([other.record for other in others], np.int32)))
+    item = np.concatenate((calls.item, np.array([other.item for other in others], np.int32)))
+    order = np.lexsort((item, record))
+    is_first = np.empty(len(ids), np.bool_)
+    is_first[order] = admit(pa.array(ids, pa.string()).take(pa.array(order)))
+    new_others = [
+        other for other, is_new in zip(others, is_first[len(calls.record) :], strict=True) if is_new
+    ]
+    return batch._replace(calls=calls.only(is_first[: len(calls.record)]), others=new_others)
