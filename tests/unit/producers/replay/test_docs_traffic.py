@@ -7,12 +7,16 @@ import re
 
 import pytest
 
+from tokentide.producers.bulk import MemorySink
+from tokentide.producers.progress import Progress
 from tokentide.producers.replay.compiling import MappedRow, RowSettings
 from tokentide.producers.replay.document import _TOP
 from tokentide.producers.replay.functions import FUNCTIONS
 from tokentide.producers.replay.load import known_mappings, load_mapping, parse_mapping
 from tokentide.producers.replay.parsing import _TESTS, DURATION_UNIT_MS
 from tokentide.producers.replay.run import map_rows
+from tokentide.producers.routing import key_of
+from tokentide.producers.ship import ShipOptions, ship
 from tokentide.producers.simulate.catalog import MODELS, SERVICES
 from tokentide.producers.simulate.incidents import _DEFAULTS, _OWN_KEYS
 from tokentide.schemas.call import CallEvent
@@ -63,6 +67,15 @@ def test_every_incident_is_described_with_its_keys_and_defaults(page):
 def test_the_company_has_the_size_that_is_told(page):
     assert (len(SERVICES), len(MODELS)) == (8, 10)
     assert "eight services, ten models" in page
+
+
+def test_the_example_of_parts_is_shipped_without_a_word(page):
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    sink = MemorySink()
+    progress = Progress("ship", stream=io.StringIO(), style="quiet")
+    report = ship(io.BytesIO(text.encode()), sink, ShipOptions(), progress=progress)
+    assert (report.sent, report.invalid, report.unknown_fields) == (3, 0, [])
+    assert [key_of(line) for line in sink.lines] == [b"r-17"] * 3
 
 
 def test_the_example_mapping_works(page):

@@ -10,9 +10,10 @@ from typing import get_args
 
 import pytest
 
-from tokentide import Call, ProducerOptions, ProducerStats
+from tokentide import Call, MemoryTransport, Producer, ProducerOptions, ProducerStats
 from tokentide.producers.call import StageName
 from tokentide.producers.counts import Drop
+from tokentide.producers.routing import key_of
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def test_every_piece_of_python_can_be_read(text):
     assert len(pieces) >= 5
     for piece in pieces:
         ast.parse(piece)
+
+
+def test_the_example_of_events_in_parts_works_and_is_sent_as_it_says(text):
+    part = section(text, "Events in parts, and evaluations")
+    (code,) = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
+    broker = MemoryTransport()
+    with Producer(service="shop", transport=broker, strict=True) as producer:
+        exec(code, {"producer": producer})
+    assert [event["event_type"] for event in broker.events] == ["request", "response", "error", "evaluation"]
+    assert [key_of(record) for record in broker.records] == [b"r-17", b"r-17", b"r-18", b"r-17"]
 
 
 def test_the_statistics_it_names_exist(text):
