@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from tokentide.cli.arguments import add_settings_arguments, moment, settings_from
+from tokentide.cli.arguments import add_settings_arguments, moment, settings_from, whole_number
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.log_check import LogState, log_states, problems
@@ -55,7 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help="first event time to compare windows and events at")
     parser.add_argument("--until", metavar="TIME", help="event time to stop before")
     parser.add_argument(
-        "--max-rows", type=int, default=20, metavar="N", help="differences shown of each check (default: 20)"
+        "--max-rows",
+        type=whole_number(1),
+        default=20,
+        metavar="N",
+        help="differences shown of each check (default: 20)",
     )
     parser.add_argument("--no-kafka", action="store_true", help="leave out the comparison with the log")
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")

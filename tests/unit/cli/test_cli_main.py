@@ -98,6 +98,8 @@ def test_a_flag_is_named_as_it_was_written(capsys: Capture) -> None:
         ("replay --limit -1 f", "argument --limit: must be a whole number of at least 0"),
         ("replay --skip-rows -1 f", "argument --skip-rows: must be a whole number of at least 0"),
         ("simulate --count 0", "argument --count: must be a whole number of at least 1"),
+        ("audit --max-rows 0", "argument --max-rows: must be a whole number of at least 1"),
+        ("audit --max-rows -1", "argument --max-rows: must be a whole number of at least 1"),
         ("tail events --limit -1", "argument --limit: must be a whole number of at least 0"),
         ("wait --timeout -1", "argument --timeout: must be a number of seconds, 0 or more"),
         ("wait --timeout nan", "argument --timeout: must be a number of seconds, 0 or more"),
