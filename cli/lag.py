@@ -10,6 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 POLL_SECONDS: Final = 0.2
+BEGIN_ANEW: Final = (
+    "Until its offsets are beyond that, workers store nothing of such a partition. Stop them, set the group back "
+    "(kafka-consumer-groups.sh --group {group} --topic {topic} --reset-offsets --to-earliest --execute), and start them again: "
+    "what is stored already is not stored twice."
+)
+"""What to do where a group has committed past the end of its partitions."""
 
 
 class PartitionLag(NamedTuple):
@@ -52,7 +58,8 @@ class WaitResult:
     lags: Sequence[PartitionLag]
     seconds: float
     foreign: Sequence[int] = ()
-    """Partitions with a commit past their end of now: it belongs to an earlier topic of the same name."""
+    """Partitions with a commit past their end of now: it belongs to an earlier topic of the same name. None of their records
+    count as stored."""
 
     @property
     def is_stored(self) -> bool:
@@ -95,9 +102,19 @@ def wait_until_stored(
         lags = [tails.without_empty(lag) for lag in lags]
         report(lags)
         result = WaitResult(lags, clock() - started)
-        if result.is_stored or result.seconds >= timeout_s:
-            return replace(result, foreign=_foreign(source, lags))
+        is_over = result.seconds >= timeout_s
+        if result.is_stored or is_over:
+            result = _without_foreign(source, result)
+            if result.is_stored or is_over:
+                return result
         sleep(min(POLL_SECONDS, max(0.01, timeout_s - result.seconds)))
+
+
+def _without_foreign(source: OffsetSource, result: WaitResult) -> WaitResult:
+    """The same; of partitions with a commit that belongs to an earlier topic, nothing is known to be stored."""
+    foreign = _foreign(source, result.lags)
+    lags = [lag._replace(committed=None) if lag.partition in foreign else lag for lag in result.lags]
+    return replace(result, lags=lags, foreign=foreign)
 
 
 def _foreign(source: OffsetSource, lags: Sequence[PartitionLag]) -> list[int]:

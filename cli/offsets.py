@@ -99,7 +99,7 @@ class KafkaOffsets:
     def __init__(self, kafka: KafkaSettings, admin: KafkaAdminClient, *, topic: str, group_id: str) -> None:
         self._kafka = kafka
         self._admin = admin
-        self._topic = topic
+        self.topic = topic
         self._group_id = group_id
         (described,) = admin.describe_topics([topic])
         if described["error_code"]:
@@ -115,19 +115,19 @@ class KafkaOffsets:
         from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
 
         with consumer(self._kafka) as client:
-            begin = client.beginning_offsets([TopicPartition(self._topic, p) for p in self.partitions])
-            end = fetched_ends(client, self._topic, self.partitions)
+            begin = client.beginning_offsets([TopicPartition(self.topic, p) for p in self.partitions])
+            end = fetched_ends(client, self.topic, self.partitions)
         return {place.partition: (offset, end[place.partition]) for place, offset in begin.items()}
 
     def committed(self) -> Mapping[int, int]:
         """Committed offsets of the group."""
-        return committed_offsets(self._admin, self._group_id, self._topic)
+        return committed_offsets(self._admin, self._group_id, self.topic)
 
     def has_records(self, partition: int, begin: int, end: int) -> bool:
         """Whether any record lies in `[begin, end)`; True where that cannot be seen."""
         from kafka import TopicPartition, errors  # noqa: PLC0415 - loaded by now
 
-        place = TopicPartition(self._topic, partition)
+        place = TopicPartition(self.topic, partition)
         with consumer(self._kafka) as client:
             # No pausing anywhere here: kafka-python keeps a paused partition's records for later, past a seek.
             client.assign([place])
@@ -157,7 +157,7 @@ class KafkaOffsets:
         """Times of the first records from these offsets on, in their order; what cannot be read soon is left out."""
         from kafka import TopicPartition, errors  # noqa: PLC0415 - loaded by now
 
-        places = [TopicPartition(self._topic, partition) for partition in starts]
+        places = [TopicPartition(self.topic, partition) for partition in starts]
         found: dict[int, list[int]] = {}
         with consumer(self._kafka) as client:
             client.assign(places)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tokentide.cli.arguments import add_settings_arguments, seconds_to_wait, settings_from
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.kafka_access import admin_client
-from tokentide.cli.lag import PartitionLag, WaitResult, wait_until_stored
+from tokentide.cli.lag import BEGIN_ANEW, PartitionLag, WaitResult, wait_until_stored
 from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, table, toned
@@ -91,8 +91,9 @@ def _print(topic: str, group_id: str, result: WaitResult) -> None:
     if result.foreign:
         say(
             f"{toned('warning:', 'yellow', sys.stderr)} the group {group_id} has committed past the end of "
-            f"partitions {list(result.foreign)}: the topic was created anew since"
+            f"partitions {list(result.foreign)}: the topic was created anew since, or the group was moved"
         )
+        say(f"  {BEGIN_ANEW.format(group=group_id, topic=topic)}")
     if result.is_stored:
         print(f"stored: all of {topic} ({records:,} records, waited {result.seconds:.1f} s)")
         return

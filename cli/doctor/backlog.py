@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tokentide.cli.doctor.findings import Finding, Reporter
-from tokentide.cli.lag import PartitionLag
+from tokentide.cli.lag import BEGIN_ANEW, PartitionLag
 
 if TYPE_CHECKING:
     from tokentide.config.settings import WorkerSettings
@@ -51,6 +51,7 @@ def backlog_finding(
     lags: Sequence[PartitionLag],
     *,
     group: str,
+    topic: str,
     patience: Patience | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
@@ -62,16 +63,17 @@ def backlog_finding(
         source: asked again what is committed.
         lags: the first look.
         group: the workers' group.
+        topic: of the events.
         patience: what is old, and how long to look.
         clock: seconds since 1970.
         sleep: waits for so many seconds.
     """
     foreign = [lag.partition for lag in lags if lag.is_foreign]
     if foreign:
-        return report.warn(
+        return report.fail(
             "backlog",
-            f"{group} has committed past the end of partitions {foreign}: the topic was created anew",
-            "Start a worker: it notices and begins anew.",
+            f"{group} has committed past the end of partitions {foreign}: the topic was created anew, or the group was moved",
+            BEGIN_ANEW.format(group=group, topic=topic),
         )
     left = sum(lag.lag for lag in lags)
     if left == 0:

@@ -78,7 +78,8 @@ def _workers(
     lags = partition_lags(offsets)
     group = worker.group_id
     yield from _membership(report, group, _members(admin, group), lags)
-    yield backlog_finding(report, offsets, lags, group=group, patience=Patience.with_settings(worker))
+    patience = Patience.with_settings(worker)
+    yield backlog_finding(report, offsets, lags, group=group, topic=offsets.topic, patience=patience)
 
 
 def _members(admin: KafkaAdminClient, group: str) -> int | None:

@@ -81,8 +81,11 @@ def test_a_group_that_never_committed_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_topic_that_was_created_anew_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    assert waited(monkeypatch, {0: 2000, 1: 5}) == 0
-    assert "committed past the end of partitions [0]" in capsys.readouterr().err
+    assert waited(monkeypatch, {0: 2000, 1: 5}) == ExitCode.NEGATIVE
+    shown = capsys.readouterr()
+    assert "committed past the end of partitions [0]" in shown.err
+    assert "--topic llm.events --reset-offsets --to-earliest" in shown.err
+    assert "1,000 records of llm.events are left" in shown.out
 
 
 def test_live_traffic_is_not_taken_for_a_topic_that_was_created_anew(

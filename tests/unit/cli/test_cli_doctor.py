@@ -265,7 +265,7 @@ MOVED = {0: 5, 1: 10}
 
 def backlog_of(topic: Topic, lags: list[PartitionLag], slept_s: list[float] | None = None) -> Finding:
     sleep = ([] if slept_s is None else slept_s).append
-    return backlog_finding(REPORT, topic, lags, group="g", clock=lambda: NOW_S, sleep=sleep)
+    return backlog_finding(REPORT, topic, lags, group="g", topic="t", clock=lambda: NOW_S, sleep=sleep)
 
 
 def aged_ms(age_s: float) -> int:
@@ -276,7 +276,12 @@ def test_the_backlog_names_the_worst_partition() -> None:
     young = Topic(STILL, oldest_ms=aged_ms(1))
     assert "6 records not stored yet, most in partition 0 (6)" in backlog_of(young, LAGS).text
     assert backlog_of(young, STORED).text == "everything that was sent is stored"
-    assert backlog_of(young, [PartitionLag(0, 0, 3, 9)]).status == "warn"
+
+
+def test_a_commit_past_the_end_is_a_failure_because_workers_store_nothing_before_it() -> None:
+    found = backlog_of(Topic({0: 9}, oldest_ms=None), [PartitionLag(0, 0, 3, 9)])
+    assert found.status == "fail"
+    assert "--group g --topic t --reset-offsets --to-earliest" in found.remedy
 
 
 def test_old_records_of_which_none_is_stored_are_a_warning() -> None:

@@ -99,8 +99,8 @@ def test_a_commit_of_what_arrived_while_waiting_is_no_sign_of_an_earlier_topic()
         broker.commits[0] = broker.ends[0]
 
     result = wait(broker, ManualClock(on_sleep=traffic_goes_on))
-    assert result.is_stored
     assert result.foreign == [1]
+    assert [lag.lag for lag in result.lags] == [0, 5]
 
 
 def test_after_the_time_out_it_says_what_is_left_by_partition() -> None:
@@ -142,10 +142,29 @@ def test_a_tail_with_records_is_looked_at_once_for_each_commit() -> None:
     assert broker.looks == 2
 
 
-def test_a_commit_past_the_end_belongs_to_an_earlier_topic() -> None:
-    result = wait(FakeBroker({0: 5}, {0: 9}))
+def test_of_a_partition_with_a_commit_past_its_end_nothing_counts_as_stored() -> None:
+    result = wait(FakeBroker({0: 5, 1: 3}, {0: 9, 1: 3}), timeout_s=2)
+    assert result.foreign == [0]
+    assert result.seconds == pytest.approx(2, abs=0.02)
+    assert [(lag.partition, lag.lag) for lag in result.lags] == [(0, 5), (1, 0)]
+    assert not result.is_stored
+
+
+def test_an_empty_partition_with_a_commit_past_its_end_has_nothing_to_be_stored() -> None:
+    result = wait(FakeBroker({0: 0}, {0: 9}))
     assert result.foreign == [0]
     assert result.is_stored
+
+
+def test_a_group_that_begins_anew_is_waited_for() -> None:
+    broker = FakeBroker({0: 5}, {0: 9})
+
+    def begins_anew(now: float) -> None:
+        broker.commits[0] = 5 if now > 1 else 9
+
+    result = wait(broker, ManualClock(on_sleep=begins_anew))
+    assert result.is_stored
+    assert result.foreign == []
 
 
 def test_the_state_now_names_partitions_without_a_commit() -> None:
