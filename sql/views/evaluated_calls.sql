@@ -2,8 +2,8 @@
 -- Grain: one row per evaluation (evaluation_id), with the call of its service and request_id.
 -- Units: scores 0 … 1, NULL where only a label was given; times in UTC.
 -- Time column: evaluated_at; timestamp is the call's, NULL where no call is known.
--- Cost: reads all evaluations, and the calls that the index of request ids leaves, whatever time is asked for; holds the judged
---   calls in memory. A filter on request_id or service reaches both indexes.
+-- Cost: reads all evaluations, and of all calls the service and request_id, whatever time is asked for (less where so few requests
+--   are judged that the index of request ids helps); holds the judged calls in memory. Filters on service and request_id reach both.
 -- Where several calls have one request_id, the latest counts, since its answer is the one that was seen; a request whose answer
 -- never came counts only if there is nothing else. `windows` and `quality` know scores that came with a call, none of these.
 -- Needs: evaluations, events
@@ -40,7 +40,7 @@ AS SELECT
     e.quality_label AS quality_label,
     c.test AS test
 FROM {database}.evaluations AS e
-LEFT ANY JOIN (
+LEFT JOIN (
     SELECT
         service,
         request_id,

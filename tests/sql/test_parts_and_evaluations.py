@@ -182,6 +182,18 @@ def test_a_judgement_without_a_call_is_shown_with_what_it_knows(database):
     assert (row["evaluation_id"], row["quality_score"]) == ("evaluation-0", 0.5)
 
 
+def test_the_same_request_id_in_two_services_is_two_requests(database):
+    calls = [_call(n, request=0, service=service) for n, service in ((1, "chat"), (2, "search"))]
+    database.insert("llm_events", event_table(calls))
+    _judge(
+        database,
+        *(evaluation(0, event_id=s, source_index=n, service=s) for n, s in enumerate(["search", "chat"])),
+    )
+    assert database.ask(
+        "SELECT evaluation_id, service, call_event_id FROM {database}.evaluated_calls ORDER BY service"
+    ) == [("chat", "chat", "event-1"), ("search", "search", "event-2")]
+
+
 def test_of_several_calls_of_a_request_the_latest_is_judged_and_each_judgement_is_one_row(database):
     calls = [_call(offset, request=0, timestamp=START + timedelta(minutes=offset)) for offset in (1, 3, 2)]
     database.insert("llm_events", event_table(calls))
@@ -233,40 +245,48 @@ def test_judgements_are_in_no_window(database):
 
 @pytest.fixture(scope="module")
 def many(engine):
-    """100,000 evaluations and as many calls, each table in one part, so that only an index can leave rows out."""
+    """100,000 calls, and as many evaluations of the first 5 of them; each table in one part, so that only an index leaves rows out."""
     name = "many_evaluations"
     migrate(engine, name)
-    for table, columns in (
-        ("llm_evaluations", "source, source_offset, event_id, service, request_id"),
-        ("llm_events", "source, source_offset, event_id, service, request_id, timestamp"),
-    ):
-        values = "'log', number, toString(number), 'chat', concat('request-', toString(number))"
-        time = f", toDateTime64('{START:%Y-%m-%d}', 6, 'UTC') + number" if "timestamp" in columns else ""
-        engine.command(f"INSERT INTO {name}.{table} ({columns}) SELECT {values}{time} FROM numbers(100000)")
+    evaluations = "INSERT INTO {}.llm_evaluations (source, source_offset, event_id, service, request_id) SELECT 'log', number, {}"
+    engine.command(
+        evaluations.format(
+            name, "toString(number), 'chat', toString(intDiv(number, 20000)) FROM numbers(100000)"
+        )
+    )
+    calls = "INSERT INTO {}.llm_events (source, source_offset, event_id, service, request_id, timestamp) SELECT 'log', number, {}"
+    values = (
+        f"toString(number), 'chat', toString(number), toDateTime64('{START:%Y-%m-%d}', 6, 'UTC') + number"
+    )
+    engine.command(calls.format(name, f"{values} FROM numbers(100000)"))
     yield name
     engine.command(f"DROP DATABASE {name} SYNC")
 
 
-def _granules(engine, query, table):
-    """Granules that the last index leaves to read, and all, of the reading that leaves the fewest."""
+def _share_read(engine, query, table):
+    """Of the granules of a table, by the reading of it that reads the least."""
     plan = "\n".join(row[0] for row in engine.query(f"EXPLAIN indexes = 1 {query}").result_rows)
     readings = [text for text in plan.split("ReadFromMergeTree (")[1:] if text.startswith(table)]
-    found = [re.findall(r"Granules: (\d+)/(\d+)", text) for text in readings]
-    return min((int(steps[-1][0]), int(steps[0][1])) for steps in found)
+    steps = [re.findall(r"Granules: (\d+)/(\d+)", text) for text in readings]
+    return min(int(of_reading[-1][0]) / int(of_reading[0][1]) for of_reading in steps)
 
 
 def test_the_judgements_of_a_request_are_found_by_its_index(engine, many):
-    query = f"SELECT event_id FROM {many}.evaluations WHERE request_id = 'request-70000'"
-    read, all_granules = _granules(engine, query, f"{many}.llm_evaluations")
-    assert read < all_granules / 2
-    assert engine.query(query).result_rows == [("70000",)]
+    query = f"SELECT event_id FROM {many}.evaluations WHERE request_id = '3'"
+    assert _share_read(engine, query, f"{many}.llm_evaluations") < 0.5
+    assert len(engine.query(query).result_rows) == 20_000
 
 
 def test_the_judged_call_of_a_request_is_found_by_its_index(engine, many):
-    query = f"SELECT call_event_id FROM {many}.evaluated_calls WHERE request_id = 'request-70000'"
-    read, all_granules = _granules(engine, query, f"{many}.llm_events")
-    assert read < all_granules / 2
-    assert engine.query(query).result_rows == [("70000",)]
+    query = f"SELECT call_event_id FROM {many}.evaluated_calls WHERE request_id = '3'"
+    assert _share_read(engine, query, f"{many}.llm_events") < 0.5
+    assert engine.query(query).result_rows == [("3",)] * 20_000
+
+
+def test_calls_that_nobody_judged_are_not_read(engine, many):
+    query = f"SELECT call_event_id FROM {many}.evaluated_calls"
+    assert _share_read(engine, query, f"{many}.llm_events") < 0.5
+    assert len(set(engine.query(query).result_rows)) == 5
 
 
 # databases that knew neither
