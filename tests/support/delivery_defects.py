@@ -59,6 +59,14 @@ def _all_again(start: Start, committed: int | None) -> Start:
     return start._replace(stored_to=start.read_from)
 
 
+def _without_what_waits(start: Start, committed: int | None) -> Start:
+    del committed
+    return start._replace(waiting=())
+
+
+DEFECTS_OF_PARTS = {"what waits is forgotten": Defect(plan=_without_what_waits)}
+"""Found only where calls come in parts."""
+
 DEFECTS = {
     "commit first": Defect(CommitsFirst),
     "no ledger": Defect(SkipsTheLedger),

@@ -29,9 +29,10 @@ from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.counts import IngestCounts
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.decode.decoder import Decoder
-from tokentide.stream.durable import EVENTS_TABLE, LEDGER_TABLE, WINDOWS_TABLE
+from tokentide.stream.durable import EVALUATIONS_TABLE, EVENTS_TABLE, LEDGER_TABLE, WINDOWS_TABLE
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.ingest import Ingest, Outside, Pace
+from tokentide.stream.join.waiting import JoinLimits
 from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import (
     Enrich,
@@ -46,7 +47,11 @@ from tokentide.stream.resume import LedgerEntry, Start, plan_start, segments_to_
 from tokentide.stream.transport.fetched import Fetched, Place
 
 TOPIC = "llm.events"
+SENT_MS = 1_800_000_000_000
 SOURCE_NAME = f"{TOPIC}:id"
+
+SHORT_WAITS = JoinLimits(answer_wait_ms=120_000, request_wait_ms=40_000, room_bytes=20_000)
+"""A request waits for some twelve records of `random_log`, an answer for four, and ten parts have room."""
 
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
@@ -68,9 +73,12 @@ class Log:
     ends: list[int]
     earliest: list[int] = field(default_factory=list)
     """What retention has left of each partition begins here."""
+    times_ms: list[dict[int, int]] = field(default_factory=list)
+    """Kafka's time of the records by offset, where it matters."""
 
     def __post_init__(self) -> None:
         self.earliest = self.earliest or [0] * len(self.ends)
+        self.times_ms = self.times_ms or [{} for _ in self.ends]
 
     def fetch(self, partition: int, begin: int, most: int) -> RecordBatch | None:
         """Up to `most` offsets from `begin`, or None at the end. Like aiokafka, silently from the earliest there is."""
@@ -86,7 +94,7 @@ class Log:
             begin,
             end,
             np.asarray(offsets, np.int64),
-            np.full(len(offsets), 1_800_000_000_000, np.int64),
+            np.asarray([self.times_ms[partition].get(offset, SENT_MS) for offset in offsets], np.int64),
             [None] * len(offsets),
             [records[offset] for offset in offsets],
         )
@@ -97,6 +105,7 @@ class Stores:
     """ClickHouse and the topics of dead letters and windows: the highest version of each identity stays."""
 
     events: Rows = field(default_factory=dict)
+    evaluations: Rows = field(default_factory=dict)
     windows: Rows = field(default_factory=dict)
     ledger: Rows = field(default_factory=dict)
     windows_topic: Rows = field(default_factory=dict)
@@ -104,8 +113,9 @@ class Stores:
 
     def put(self, table: str, row: Row) -> None:
         """Store one row in ClickHouse."""
-        if table == EVENTS_TABLE:
-            self.events[row["source_partition"], row["source_offset"], row["source_index"]] = row
+        if table in {EVENTS_TABLE, EVALUATIONS_TABLE}:
+            kept = self.events if table == EVENTS_TABLE else self.evaluations
+            kept[row["source_partition"], row["source_offset"], row["source_index"]] = row
         elif table == LEDGER_TABLE:
             _keep_highest(self.ledger, _span(row), row)
         else:
@@ -199,7 +209,7 @@ class Process:
 
     def _plan(self, places: Sequence[Place]) -> Mapping[Place, Start]:
         starts = {place: self._world.plan(place[1]) for place in places}
-        self._positions |= {place: start.read_from for place, start in starts.items()}
+        self._positions |= {place: start.fetch_from for place, start in starts.items()}
         self._durable |= {place: self._world.committed.get(place[1], 0) for place in places}
         return starts
 
@@ -324,7 +334,7 @@ class Process:
             await world.store_is_open.wait()
         for row in self._listed(rows):
             await self._moment()
-            if table == EVENTS_TABLE:
+            if table in {EVENTS_TABLE, EVALUATIONS_TABLE}:
                 self._see_that_it_is_new(row["source_partition"], row["source_offset"])
             world.stores.put(table, row)
         await self._moment()
@@ -392,7 +402,13 @@ class World:
         committed, earliest = self.committed.get(partition), self.log.earliest[partition]
         asked = segments_to_ask(committed, earliest)
         entries = [
-            LedgerEntry(row["first_offset"], row["version"], row["fold"], row["lost"])
+            LedgerEntry(
+                row["first_offset"],
+                row["version"],
+                row["fold"],
+                row["lost"],
+                tuple(zip(row["pending_offsets"], row["pending_items"], strict=True)),
+            )
             for key, row in self.stores.ledger.items()
             if key[:2] == (SOURCE_NAME, partition) and key[2] in asked
         ]
@@ -493,6 +509,7 @@ def folded(log: Log, partition: int, start: Start, end: int, rules: PartitionRul
             EVENTS_TABLE,
             pa.concat_tables(checkpoint.rows, promote_options="default") if checkpoint.rows else None,
         ),
+        (EVALUATIONS_TABLE, pa.concat_tables(checkpoint.evaluations) if checkpoint.evaluations else None),
         (WINDOWS_TABLE, checkpoint.partials),
         (LEDGER_TABLE, checkpoint.ledger),
     ):
@@ -509,6 +526,7 @@ def truth(log: Log, rules: PartitionRules, enrich: Enrich) -> Stores:
     for partition, end in enumerate(log.ends):
         part = folded(log, partition, Start(0, 0, 0), end, rules, enrich)
         stores.events |= part.events
+        stores.evaluations |= part.evaluations
         stores.windows |= part.windows
         stores.ledger |= part.ledger
         stores.letters |= part.letters
@@ -527,8 +545,7 @@ def known(events: Rows) -> Rows:
     }
 
 
-def rules(*, fold_id: int = 1, series_cap: int = 3) -> PartitionRules:
+def rules(*, fold_id: int = 1, series_cap: int = 3, joins: JoinLimits = SHORT_WAITS) -> PartitionRules:
     """Rules with a small cap, so that it matters."""
-    return PartitionRules(
-        FoldSettings(("service", "model", "variant"), series_cap), fold_id, ClockLimits(), LetterPolicy()
-    )
+    fold = FoldSettings(("service", "model", "variant"), series_cap)
+    return PartitionRules(fold, fold_id, ClockLimits(), LetterPolicy(), joins)

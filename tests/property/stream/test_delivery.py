@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.delivery_defects import DEFECTS
+from tests.support.delivery_defects import DEFECTS, DEFECTS_OF_PARTS
 from tests.support.delivery_model import (
     NO_FAULTS,
+    SENT_MS,
     SOUND,
     Defect,
     Faults,
@@ -47,7 +48,12 @@ SCHEDULES = int(os.environ.get("TOKENTIDE_DELIVERY_SCHEDULES", "30"))
 def priced_by_input(table: pa.Table) -> pa.Table:
     """Enrichment in small: the real chain is tested elsewhere, and here it is run ten thousand times."""
     table = add_window_start(add_status(table))
-    table = table.append_column("model", pc.coalesce(table["request_model"], pa.scalar("")))
+    asked = (
+        table["request_model"]
+        if "request_model" in table.column_names
+        else pa.nulls(table.num_rows, pa.string())
+    )
+    table = table.append_column("model", pc.coalesce(asked, pa.scalar("")))
     cost = decimal_from_picodollars(
         counts(table, "input_tokens") * 7, known=where_known(table, "input_tokens")
     )
@@ -65,20 +71,45 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume_module, "SEGMENT_OFFSETS", SEGMENT)
 
 
-def random_log(chance: random.Random) -> Log:
-    """Records of one or two partitions: single and packed, repeated ids, refused items, gaps, late events."""
-    partitions = []
+def random_log(chance: random.Random, *, parts: float = 0.0) -> Log:
+    """Records of one or two partitions: single and packed, repeated ids, refused items, gaps, late events, parts of calls."""
+    partitions, times_ms = [], []
     for partition in range(chance.randint(1, 2)):
         records: dict[int, bytes] = {}
+        times: dict[int, int] = {}
         offset = 0
         for _ in range(chance.randint(20, 90)):
             offset += 1 + (chance.randint(1, 20) if chance.random() < 0.05 else 0)
-            events = [random_event(chance, partition) for _ in range(chance.choice([1, 1, 1, 2, 3]))]
+            events = [
+                random_part(chance, partition) if chance.random() < parts else random_event(chance, partition)
+                for _ in range(chance.choice([1, 1, 1, 2, 3]))
+            ]
+            # About ten seconds from one to the next; sometimes back, as records have it that senders date.
+            times[offset - 1] = max(times.values(), default=SENT_MS) + chance.randint(-5_000, 25_000)
             records[offset - 1] = (
                 packed(events) if len(events) > 1 or chance.random() < 0.2 else one(events[0])
             )
         partitions.append(records)
-    return Log(partitions, [max(records) + 1 + chance.randint(0, 3) for records in partitions])
+        times_ms.append(times)
+    ends = [max(records) + 1 + chance.randint(0, 3) for records in partitions]
+    return Log(partitions, ends, times_ms=times_ms)
+
+
+def random_part(chance: random.Random, partition: int) -> Any:
+    kind = chance.choice(["request", "request", "response", "response", "error", "evaluation"])
+    event = random_event(chance, partition)
+    if not isinstance(event, dict):
+        return event
+    known = chance.sample(sorted(event), chance.randint(0, len(event)))
+    needed = ("event_id", "timestamp")
+    return {
+        **{name: value for name, value in event.items() if name in known or name in needed},
+        "event_type": kind,
+        "event_id": f"{partition}-{chance.randint(0, 300)}",
+        "service": chance.choice("ab"),
+        "request_id": f"r{chance.randint(0, 12)}",
+        **({"quality": {"score": 0.5}} if kind == "evaluation" else {}),
+    }
 
 
 def random_event(chance: random.Random, partition: int) -> Any:
@@ -120,10 +151,12 @@ def faults_of(chance: random.Random, *, retention: bool = False) -> Faults:
     )
 
 
-def after_a_schedule(seed: int, enrich: Enrich, *, retention: bool = False, defect: Defect = SOUND) -> World:
+def after_a_schedule(
+    seed: int, enrich: Enrich, *, retention: bool = False, defect: Defect = SOUND, parts: float = 0.0
+) -> World:
     """The world after random faults and an end in peace."""
     chance = random.Random(seed)
-    log = random_log(chance)
+    log = random_log(chance, parts=parts)
     world = World(log, rules(), enrich, chance, faults_of(chance, retention=retention), defect)
     world.run(steps=100)
     return world
@@ -134,6 +167,7 @@ def differences(world: World) -> list[str]:
     found, expected = world.stores, truth(world.log, world.rules, world.enrich)
     same = {
         "event rows": known(found.events) == known(expected.events),
+        "evaluations": found.evaluations == expected.evaluations,
         "windows": without_versions(found.in_force(found.windows)) == without_versions(expected.windows),
         "windows topic": without_versions(found.windows_topic) == without_versions(expected.windows),
         "ledger": found.ledger == expected.ledger,
@@ -148,6 +182,20 @@ def test_no_schedule_of_faults_changes_a_row_a_window_the_ledger_or_a_letter(enr
         seed: found for seed in range(SCHEDULES) if (found := differences(after_a_schedule(seed, enrich)))
     }
     assert wrong == {}, "seeds with other results than the truth"
+
+
+def test_no_schedule_of_faults_changes_what_parts_are_joined_to(enrich: Enrich) -> None:
+    worlds = {seed: after_a_schedule(seed, enrich, parts=0.6) for seed in range(20_000, 20_000 + SCHEDULES)}
+    wrong = {seed: found for seed, world in worlds.items() if (found := differences(world))}
+    assert wrong == {}, "seeds with other results than the truth"
+    made_of = Counter(
+        row.get("assembled_from") for world in worlds.values() for row in world.stores.events.values()
+    )
+    waited = sum(
+        len(row["pending_offsets"]) for world in worlds.values() for row in world.stores.ledger.values()
+    )
+    assert {"request+response", "request+error", "request", "response", "error", None} == set(made_of)
+    assert min(*made_of.values(), waited) > SCHEDULES, "the model is too tame"
 
 
 def test_what_retention_takes_is_told_as_lost_and_all_the_rest_is_exact(enrich: Enrich) -> None:
@@ -172,6 +220,14 @@ def test_the_model_finds_a_defect(enrich: Enrich, name: str) -> None:
             return True
 
     found = islice((seed for seed in range(40) if is_found(seed)), 3)
+    assert len(list(found)) == 3, "fewer than 3 of 40 schedules showed it: the model is too tame"
+
+
+@pytest.mark.parametrize("name", DEFECTS_OF_PARTS)
+def test_the_model_finds_a_defect_of_joining(enrich: Enrich, name: str) -> None:
+    defect = DEFECTS_OF_PARTS[name]
+    worlds = (after_a_schedule(seed, enrich, defect=defect, parts=0.6) for seed in range(40))
+    found = islice((world for world in worlds if differences(world)), 3)
     assert len(list(found)) == 3, "fewer than 3 of 40 schedules showed it: the model is too tame"
 
 
@@ -226,10 +282,10 @@ def test_a_change_of_settings_in_the_middle_of_a_segment_leaves_only_the_new_fol
     assert calls == sum(row["events"] for row in stores.ledger.values())
 
 
-@given(st.integers(0, 10_000), st.lists(st.integers(1, 30), min_size=1))
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 30), min_size=1), st.sampled_from([0.0, 0.6]))
 @settings(max_examples=20)
-def test_any_batching_gives_the_same_partials(seed: int, sizes: list[int]) -> None:
-    log = random_log(random.Random(seed))
+def test_any_batching_gives_the_same_partials(seed: int, sizes: list[int], parts: float) -> None:
+    log = random_log(random.Random(seed), parts=parts)
     world = World(log, rules(), priced_by_input, random.Random(seed))
 
     async def batched() -> None:
