@@ -111,7 +111,7 @@ def _print(report: AuditReport, states: Sequence[LogState], *, agrees: bool) -> 
     totals = report.totals
     print(
         f"{counted(totals.records, 'record')} read in {counted(totals.segments, 'segment')}: "
-        f"{counted(totals.items, 'item')} = {_sum_of_items(totals)}"
+        f"{counted(totals.items, 'item')} = {sum_of_items(totals)}"
     )
     evaluations = f", {counted(totals.evaluation_rows, 'evaluation')}" if totals.evaluations else ""
     print(
@@ -137,8 +137,8 @@ def _print(report: AuditReport, states: Sequence[LogState], *, agrees: bool) -> 
     print(toned("all agree", "green") if agrees else toned("they do not agree", "red"))
 
 
-def _sum_of_items(totals: Totals) -> str:
-    """What the items are; parts and evaluations only where there are any."""
+def sum_of_items(totals: Totals) -> str:
+    """What the items of the ledger are, as a sum; parts and evaluations only where there are any."""
     terms = [
         f"{totals.events:,} accepted",
         f"+ {totals.duplicates:,} repeated",

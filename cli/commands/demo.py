@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tokentide.cli.arguments import add_settings_arguments, whole_number
 from tokentide.cli.clickhouse_http import ClickHouseHttp
+from tokentide.cli.commands.audit import sum_of_items
 from tokentide.cli.commands.query import TABLE_FORMAT
 from tokentide.cli.commands.simulate import seconds_of
 from tokentide.cli.demo.board import Board, read_board
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tokentide.cli.demo.story import Traffic
     from tokentide.config import Settings
     from tokentide.embedded.supervisor import Supervisor
+    from tokentide.sql.audit import Totals
 
 DESCRIPTION = """Start a broker, ClickHouse and a worker on free ports, send made-up history and then live traffic with two
 incidents, which are noticed after some 45 seconds, show live numbers, check that everything adds up, and end. Nothing is
@@ -262,13 +264,18 @@ def _audit(settings: Settings) -> bool:
 
     with sql_client(settings.clickhouse, purpose="`tokentide demo`") as client:
         report = run_audit(client, settings.clickhouse.url.database)
-    totals = report.totals
-    print(
-        f"audit: {totals.items:,} items read = {totals.events:,} accepted + {totals.duplicates:,} repeated "
-        f"+ {totals.rejects:,} refused; {totals.event_rows:,} events stored, {totals.window_calls:,} calls in windows: "
-        + (toned("all agree", "green") if report.agrees else toned("they do not agree", "red"))
-    )
+    verdict = toned("all agree", "green") if report.agrees else toned("they do not agree", "red")
+    print(f"{audit_line(report.totals)}: {verdict}")
     return report.agrees
+
+
+def audit_line(totals: Totals) -> str:
+    """What was read and what became of it."""
+    evaluations = f", {counted(totals.evaluation_rows, 'evaluation')}" if totals.evaluations else ""
+    return (
+        f"audit: {counted(totals.items, 'item')} read = {sum_of_items(totals)}; "
+        f"{counted(totals.event_rows, 'event')}{evaluations} stored, {counted(totals.window_calls, 'call')} in windows"
+    )
 
 
 def _ask(clickhouse: ClickHouseHttp) -> None:

@@ -19,7 +19,8 @@ DESCRIPTION = """Send events from a file or from standard input: JSON lines, arr
 Each event is checked against the contract. What the contract refuses is named, and sent all the same: the
 worker keeps it whole among the dead letters. Fields that the contract does not have are accepted and ignored; they are named
 once, with the field that may be meant. An event without an `event_id` gets one that follows from its place in the file, so
-that sending a file again stores nothing twice.
+that sending a file again stores nothing twice. Calls, parts of calls (`request`, `response`, `error`) and evaluations may be mixed; parts and
+evaluations are sent with their `request_id` as key, in the order of the file, so that they meet.
 Exit code 0: all sent and valid; 1: sent, but some lines are no valid events."""
 EXAMPLES = (
     Example("tokentide ship calls.ndjson", "Send a file."),

@@ -25,13 +25,17 @@ from tokentide.config.catalogue import settings_by_name
 from tokentide.config.settings import Settings
 from tokentide.config.topics import topic_plans
 from tokentide.producers.call import Call
+from tokentide.producers.event_models import model_for
 from tokentide.schemas.call import CallEvent
+from tokentide.schemas.evaluation import EvaluationEvent
+from tokentide.schemas.part import PartEvent
 from tokentide.sql.migrate import migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = documents(ROOT)
 LANGUAGES = {"sh", "console", "python", "json", "toml", "yaml", "sql", "text", ""}
 DATABASE = "documented"
+SCHEMAS = {CallEvent: "call", PartEvent: "part", EvaluationEvent: "evaluation"}
 FOREIGN_PROGRAMS = {".", "cd", "curl", "export", "git", "jq", "my-app", "pip"}
 
 each_document = pytest.mark.parametrize(
@@ -211,13 +215,25 @@ class TestPython:
 
 class TestData:
     @pytest.mark.parametrize("text", blocks("json"))
-    def test_json_can_be_read_and_an_event_is_valid(self, text):
+    def test_json_can_be_read_and_an_event_is_valid_by_its_type(self, text):
         lines = [json.loads(text)] if text.lstrip().startswith("[") else each_object(text)
-        schema = json.loads((ROOT / "schemas" / "json" / "call.schema.json").read_text(encoding="utf-8"))
         for item in lines:
             if "event_id" in item:
-                jsonschema.validate(item, schema)
-                CallEvent.model_validate(item)
+                check_event(item)
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({}, "provider"),
+            ({"event_type": "request"}, "request_id"),
+            ({"event_type": "evaluation", "request_id": "r"}, "quality"),
+            ({"event_type": "gossip"}, "event_type"),
+        ],
+    )
+    def test_a_wrong_event_is_found_whatever_its_type(self, wrong, said):
+        event = {"event_id": "e", "timestamp": "2026-01-31T12:00:00Z", "service": "s", "provider": 7}
+        with pytest.raises(jsonschema.ValidationError, match=said):
+            check_event(event | wrong | ({"provider": "p"} if wrong else {}))
 
     @pytest.mark.parametrize("text", blocks("toml"))
     def test_toml_can_be_read(self, text):
@@ -226,6 +242,14 @@ class TestData:
     @pytest.mark.parametrize("text", blocks("yaml"))
     def test_yaml_can_be_read(self, text):
         assert yaml.safe_load(text)
+
+
+def check_event(item: dict[str, Any]) -> None:
+    """By schema and model of its type; a type that is not known is judged as a call, which it is not."""
+    model = model_for(item.get("event_type"))
+    schema = ROOT / "schemas" / "json" / f"{SCHEMAS[model]}.schema.json"
+    jsonschema.validate(item, json.loads(schema.read_text(encoding="utf-8")))
+    model.model_validate(item)
 
 
 def each_object(text: str) -> list[Any]:

@@ -12,16 +12,21 @@ from tokentide.producers.json_input import MAX_DOCUMENT_BYTES
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.limits import MAX_RECORD_BYTES
 from tokentide.sinks.clickhouse import DEFAULT_MAX_INSERT_BYTES
+from tokentide.stream.join.waiting import ROOM_BYTES, JoinLimits
 from tokentide.stream.transport.batches import PAUSE_S, SMALL_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1 << 10, 1 << 20
 WORKER = Settings().worker
+ANSWER_WAIT_MINUTES = Settings().limits.answer_wait_seconds / 60
 
 
 @pytest.mark.parametrize(
     ("document", "said", "value"),
     [
+        ("../README.md", r"after (\d+) minutes \(`limits.answer_wait_seconds`", ANSWER_WAIT_MINUTES),
+        ("sdk.md", r"`limits.answer_wait_seconds` \((\d+) minutes\)", ANSWER_WAIT_MINUTES),
+        ("sdk.md", r"At most (\d+) MiB of parts wait", ROOM_BYTES / MIB),
         ("delivery.md", r"of ([\d,]+) offsets", SEGMENT_OFFSETS),
         ("delivery.md", r"every second \(or after ([\d,]+) rows\)", WORKER.checkpoint_rows),
         ("traffic.md", r"Longer than a record may be\*\* \((\d+) MiB\)", MAX_RECORD_BYTES / MIB),
@@ -38,3 +43,12 @@ def test_a_document_says_what_holds(document, said, value):
     text = " ".join((ROOT / "docs" / document).read_text(encoding="utf-8").split())
     (figure,) = re.findall(said, text)
     assert float(figure.replace(",", "")) == value
+
+
+def test_an_answer_waits_the_minute_that_documents_say():
+    assert JoinLimits().request_wait_ms == 60_000
+    readme, sdk = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("README.md", "docs/sdk.md")
+    )
+    assert "an answer after one)" in readme
+    assert "An answer waits a minute for a request" in sdk

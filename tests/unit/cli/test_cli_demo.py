@@ -7,11 +7,12 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import pytest
 
-from tokentide.cli.commands.demo import DESCRIPTION
+from tokentide.cli.commands.demo import DESCRIPTION, audit_line
 from tokentide.cli.demo import board as board_module
 from tokentide.cli.demo import story
 from tokentide.cli.demo.board import Board, IncidentRow, ServiceRow, read_board
@@ -28,6 +29,7 @@ from tokentide.cli.demo.view import (
 )
 from tokentide.config import load_settings
 from tokentide.schemas.aggregates import AGGREGATES, DIMENSIONS
+from tokentide.sql.audit import Totals
 
 INCIDENT = IncidentRow("ab" * 16, "open", "critical", "error_rate", "2024-05-01", "42 % of calls fail")
 BOARD = Board(
@@ -227,3 +229,19 @@ def test_traffic_that_is_stopped_ends_its_story(monkeypatch: pytest.MonkeyPatch)
     assert traffic.is_done
     assert len(sinks) == 1, "it did not go on with the live part"
     assert sinks[0].calls == ["flush"]
+
+
+def totals(**values: int) -> Totals:
+    return Totals(**(dict.fromkeys((field.name for field in fields(Totals)), 0) | values))
+
+
+def test_the_line_of_the_audit_is_a_sum_that_holds() -> None:
+    calls = totals(items=1030, events=1025, duplicates=2, rejects=3, event_rows=1025, window_calls=1025)
+    assert audit_line(calls) == (
+        "audit: 1,030 items read = 1,025 accepted + 2 repeated + 3 refused; 1,025 events stored, 1,025 calls in windows"
+    )
+    mixed = replace(calls, items=1037, parts=6, evaluations=2, evaluation_rows=2, incomplete_events=1)
+    assert audit_line(mixed) == (
+        "audit: 1,037 items read = 1,025 accepted + 2 repeated + 3 refused + 6 parts of calls + 2 evaluations − 1 incomplete; "
+        "1,025 events, 2 evaluations stored, 1,025 calls in windows"
+    )
