@@ -47,7 +47,7 @@ class Saying(NamedTuple):
     refused: Mapping[RejectReason, int]
     """Refused events of the span, by reason."""
     run: int
-    """Of a run, the longest on one partition since it was last said."""
+    """Of a run, the longest on one partition of those that last or ended since it was last said."""
 
     @property
     def share(self) -> float:
@@ -204,5 +204,6 @@ class RejectAlarm(Generic[_Place]):
         refused: Counter[RejectReason] = sum((slice_.refused for slice_ in self._slices), Counter())
         run = 0
         if kind == "run":
-            run, self._longest_run = self._longest_run, 0
+            # Those that last count too: nothing may have come since it was last said.
+            run, self._longest_run = max(self._longest_run, *self._runs.values(), 0), 0
         return Saying(kind, is_over, accepted, refused, run)

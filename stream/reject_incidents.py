@@ -130,7 +130,7 @@ class RejectIncidents:
             )
             return f"{what}: {named}"
         what = f"{saying.run:,} events in a row refused on one partition of {where}"
-        return f"{what}; of all refused in {minutes}: {named}"
+        return f"{what}; of all refused in {minutes}: {named}" if named else what
 
     def _ended(self, anomaly: Anomaly, now: datetime, why: str | None) -> Anomaly:
         lasted = datetime.fromisoformat(_text(now)) - datetime.fromisoformat(anomaly.started_at)

@@ -162,6 +162,22 @@ def test_while_it_lasts_it_is_said_again_every_five_minutes() -> None:
     assert found.begun["run"] == 1
 
 
+def test_said_again_with_nothing_new_it_still_has_its_length() -> None:
+    found: RejectAlarm[str] = RejectAlarm(share=1.0, run=RUN)
+    found.observe("p", only_refused(RUN + 50), 0.0)
+    lengths = [saying.run for second in (0, 301, 602) for saying in found.due(float(second))]
+    assert lengths == [RUN + 50] * 3
+
+
+def test_the_longest_of_two_runs_is_said_also_where_only_the_other_grew() -> None:
+    found: RejectAlarm[str] = RejectAlarm(share=1.0, run=RUN)
+    found.observe("p", only_refused(5 * RUN), 0.0)
+    found.observe("q", only_refused(RUN), 0.0)
+    assert [saying.run for saying in found.due(0.0)] == [5 * RUN]
+    found.observe("q", only_refused(RUN), 1.0)
+    assert [saying.run for saying in found.due(301.0)] == [5 * RUN]
+
+
 def test_what_comes_and_goes_is_said_once_a_minute() -> None:
     found: RejectAlarm[str] = RejectAlarm(share=1.0, run=RUN)
     beginnings = []

@@ -6,8 +6,9 @@ import pytest
 
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.rejects import RejectReason
-from tokentide.stream.reject_alarm import Saying
+from tokentide.stream.reject_alarm import RejectAlarm, Saying
 from tokentide.stream.reject_incidents import RejectIncidents
+from tokentide.stream.taken import Runs, Taken
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 REFUSED = {RejectReason.CLOCK: 50, RejectReason.MISSING_FIELD: 150}
@@ -84,6 +85,27 @@ def test_what_has_not_changed_is_not_repeated() -> None:
     made = incidents()
     told(made, SHARE)
     assert made.message(SHARE, NOW + timedelta(minutes=5)) is None
+
+
+def test_a_run_that_lasts_in_silence_keeps_its_length_and_says_nothing_more() -> None:
+    alarm: RejectAlarm[int] = RejectAlarm(share=1.0, run=1_000)
+    alarm.observe(0, Taken(refused={RejectReason.NOT_JSON: 1_500}, runs=Runs(1_500, 1_500, 1_500)), now_s=0.0)
+    made = incidents()
+    found = [
+        made.message(saying, NOW + timedelta(seconds=second))
+        for second in (0, 301, 602)
+        for saying in alarm.due(float(second))
+    ]
+    assert [message and (message.value, message.samples) for message in found] == [
+        ("1500", 1_500),
+        None,
+        None,
+    ]
+
+
+def test_where_none_were_refused_of_late_no_reasons_are_promised() -> None:
+    found = told(incidents(), RUN._replace(refused={}))
+    assert found.summary == "1,200 events in a row refused on one partition of llm.events (partitions 0-2)"
 
 
 def test_the_end_of_what_was_never_told_is_not_told() -> None:
