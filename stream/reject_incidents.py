@@ -166,7 +166,8 @@ def _anomaly_id(rule: str, series: Mapping[str, str], started_at: str) -> str:
 def _first(anomaly: Anomaly) -> int | None:
     """The first partition of an incident; None: not as we write them."""
     text = anomaly.series.get("partitions", "").split(",")[0].split("-")[0]
-    return int(text) if text.isdigit() else None
+    # ASCII: `²` is a digit to Python and no number, and other scripts have digits that are one.
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _ranges(partitions: Iterable[int]) -> str:

@@ -156,6 +156,8 @@ def test_incidents_of_other_rules_and_topics_are_none_of_ours() -> None:
         opened.model_copy(update={"anomaly_id": "b", "series": {"topic": "other", "partitions": "0-2"}}),
         opened.model_copy(update={"anomaly_id": "c", "series": {"topic": "llm.events", "partitions": "x"}}),
         opened.model_copy(update={"anomaly_id": "d", "series": {"topic": "llm.events"}}),
+        opened.model_copy(update={"anomaly_id": "e", "series": {"topic": "llm.events", "partitions": "²"}}),
+        opened.model_copy(update={"anomaly_id": "f", "series": {"topic": "llm.events", "partitions": "٠"}}),
     ]
     begun = RejectIncidents("llm.events", share=0.01, run=1_000).begin(others, {0, 1, 2}, NOW)
     assert begun == ({}, [])
