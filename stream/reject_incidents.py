@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +30,8 @@ _UNITS: Final[Mapping[AlarmKind, str]] = MappingProxyType({"share": "ratio", "ru
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _SHARE_STEP: Final = Decimal("0.0001")
 _MOST_REASONS: Final = 3
+_PARTITION: Final = re.compile("[0-9]{1,10}")
+"""As we write it. `²` is a digit to Python and no number, and Python reads no number of thousands of digits."""
 
 
 class Begun(NamedTuple):
@@ -166,8 +169,7 @@ def _anomaly_id(rule: str, series: Mapping[str, str], started_at: str) -> str:
 def _first(anomaly: Anomaly) -> int | None:
     """The first partition of an incident; None: not as we write them."""
     text = anomaly.series.get("partitions", "").split(",")[0].split("-")[0]
-    # ASCII: `²` is a digit to Python and no number, and other scripts have digits that are one.
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return int(text) if _PARTITION.fullmatch(text) else None
 
 
 def _ranges(partitions: Iterable[int]) -> str:

@@ -158,6 +158,9 @@ def test_incidents_of_other_rules_and_topics_are_none_of_ours() -> None:
         opened.model_copy(update={"anomaly_id": "d", "series": {"topic": "llm.events"}}),
         opened.model_copy(update={"anomaly_id": "e", "series": {"topic": "llm.events", "partitions": "²"}}),
         opened.model_copy(update={"anomaly_id": "f", "series": {"topic": "llm.events", "partitions": "٠"}}),
+        opened.model_copy(
+            update={"anomaly_id": "g", "series": {"topic": "llm.events", "partitions": "9" * 5_000}}
+        ),
     ]
     begun = RejectIncidents("llm.events", share=0.01, run=1_000).begin(others, {0, 1, 2}, NOW)
     assert begun == ({}, [])
