@@ -11,9 +11,8 @@ from typing import Final, NamedTuple, Protocol
 
 POLL_SECONDS: Final = 0.2
 BEGIN_ANEW: Final = (
-    "Until its offsets are beyond that, workers store nothing of such a partition. Stop them, set the group back "
-    "(kafka-consumer-groups.sh --group {group} --topic {topic} --reset-offsets --to-earliest --execute), and start them again: "
-    "what is stored already is not stored twice."
+    "A worker of the group notices after some seconds, says so in its log, and reads such a partition from its first record; what is "
+    "stored already is not stored twice. Is none running? Start one: `tokentide worker`."
 )
 """What to do where a group has committed past the end of its partitions."""
 

@@ -97,7 +97,7 @@ def new_consumer(settings: Settings, group_id: str) -> AIOKafkaConsumer:
         fetch_max_bytes=worker.fetch_max_bytes,
         max_partition_fetch_bytes=worker.fetch_max_partition_bytes,
         fetch_max_wait_ms=worker.fetch_max_wait_ms,
-        metadata_max_age_ms=60_000,
+        metadata_max_age_ms=round(worker.metadata_refresh_seconds * 1_000),
     )
 
 

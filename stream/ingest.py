@@ -43,6 +43,8 @@ class Outside(NamedTuple):
     windows: Windows
     commit: Commit
     rewind: Rewind
+    begin_anew: Rewind
+    """Read partitions from the beginning of the log: the commit is no position of it."""
 
 
 class Pace(NamedTuple):
@@ -109,6 +111,12 @@ class Ingest:
             return {}
         return {place: found.position for place, found in self.standing().items()}
 
+    def commits_ahead(self) -> Mapping[Place, int]:
+        """What the group had committed of each partition that is not read up to there yet."""
+        waiting = {place: start.resume_at for place, (start, _) in self._starts.items()}
+        read = [place for place, assigned in self._assigned.items() if assigned.fold.is_caught_up]
+        return {place: commit for place, commit in waiting.items() if place not in read}
+
     def standing(self) -> Mapping[Place, Standing]:
         """Where each assigned partition stands, for metrics."""
         waiting = {place: Standing(start.fetch_from) for place, (start, _) in self._starts.items()}
@@ -132,9 +140,13 @@ class Ingest:
         if self._is_from_before_the_rewind(place, fetched.batch.begin):
             return
         fold = self._fold_for(place, generation)
-        if fold is None or fetched.batch.end <= fold.position:
+        if fold is None:
             return
-        self.counts.took(place, fold.ingest(fetched.batch.since(fold.position)))
+        if fetched.batch.begin < fold.position:
+            # Where a log does not have the position asked for, the consumer goes back to its first record.
+            await self._outside.begin_anew([place])
+            return
+        self.counts.took(place, fold.ingest(fetched.batch))
         held = [assigned.fold for assigned in self._assigned.values()]
         if sum(fold.held_rows for fold in held) >= self._pace.rows:
             self._due.set()

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from faust.types import TP
+from kafka.errors import KafkaError
 
 from tokentide.config import Settings
 from tokentide.sinks.clickhouse import ClickHouseSink
@@ -27,6 +28,8 @@ from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for
+from tokentide.stream.foreign_commit import ForeignCommitWatch
+from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.logs import configure_logs
@@ -66,7 +69,7 @@ def run_worker(settings: Settings) -> int:
 
 async def _run(settings: Settings) -> int:
     try:
-        worker = Worker(settings)
+        worker = Worker(settings, HardEnd())
         return await worker.run()
     except Exception as error:  # noqa: BLE001 - the outermost loop: every end has a code and a line
         return _report(error)
@@ -83,9 +86,10 @@ def _report(error: BaseException) -> int:
 class Worker:
     """One worker process. Build and run it inside one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, hard_end: HardEnd) -> None:
         """Wire everything; asks Kafka which log the topic is."""
         self._settings = settings
+        self._hard_end = hard_end
         self._core = build_core(settings)
         self._sources = sources(settings, settings.topics.events)
         self._stop = asyncio.Event()
@@ -110,7 +114,7 @@ class Worker:
         )
         worker = settings.worker
         self._ingest = Ingest(
-            Outside(self._store, out, out, self._commit, self._rewind),
+            Outside(self._store, out, out, self._commit, self._rewind, self._begin_anew),
             self._new_partition,
             Pace(
                 worker.checkpoint_seconds,
@@ -140,11 +144,12 @@ class Worker:
         """Start, run until told to stop or something fails, make a last checkpoint, and return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._told_to_stop)
         await self._serve_metrics()
         await self._app.start()
         tasks = [] if self._stop.is_set() else self._begin_works()
         await self._stop.wait()
+        self._hard_end.begin(int(Exit.STOPPED if self._failure is None else exit_for(self._failure)[0]))
         if self._failure is None:
             with contextlib.suppress(SinkStoppedError):
                 await self._ingest.checkpoint()
@@ -158,7 +163,12 @@ class Worker:
 
     def _begin_works(self) -> list[asyncio.Task[None]]:
         """What runs beside the app; to be cancelled not before it has run, or Python warns that it never has."""
-        works = [self._ingest.checkpoint_forever(), self._ingest.publish_forever(), self._watch()]
+        works = [
+            self._ingest.checkpoint_forever(),
+            self._ingest.publish_forever(),
+            self._watch(),
+            self._watch_sources(),
+        ]
         works += self._rejects.loops()
         if self._detect is not None:
             works += self._detect.detection.loops()
@@ -203,6 +213,11 @@ class Worker:
         samples += lag_samples(positions, lambda place: self._consumer().log_end(TP(*place)))
         return exposition(samples)
 
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hard_end.now(int(Exit.STOPPED))
+        self._stop.set()
+
     def fail(self, error: BaseException) -> None:
         """End the worker because of `error`; the first one counts."""
         if self._failure is None:
@@ -220,8 +235,13 @@ class Worker:
     async def _watch(self) -> None:
         """Notice when Faust's own services have crashed, or nothing moves although there is more to read."""
         stall = StallWatch[Place](self._settings.worker.stall_seconds)
+        commits = ForeignCommitWatch[Place]()
         while not self._app.crashed:
             await asyncio.sleep(0.5)
+            ahead = self._ingest.commits_ahead()
+            ends_ahead = {place: self._consumer().log_end(TP(*place)) for place in ahead}
+            if foreign := commits.foreign(asyncio.get_running_loop().time(), ahead, ends_ahead):
+                await self._begin_anew(foreign)
             ingesting = self._ingest.positions()
             self._rejects.tell(self._ingest.counts.say_alarms(ingesting))
             detecting = {} if self._detect is None else self._detect.detection.positions()
@@ -232,6 +252,18 @@ class Worker:
                 self.fail(StalledError(f"{topic}/{partition} stands still, {behind} records behind"))
                 return
         self.fail(self._app.crash_reason or RuntimeError("the stream app crashed"))
+
+    async def _watch_sources(self) -> None:
+        """Notice when the topic is made anew under this worker and its new log goes on where the old one ended."""
+        while True:
+            await asyncio.sleep(self._settings.worker.metadata_refresh_seconds)
+            before = self._sources
+            with contextlib.suppress(KafkaError):  # it is away; its clients say so
+                await self._find_sources()
+            if moved := [
+                place for place in self._ingest.standing() if self._sources.get(place) != before.get(place)
+            ]:
+                await self._begin_anew(moved)
 
     async def consume(self, stream: Any) -> None:
         """The agent's body: take every batch; no exception leaves it (Faust would swallow it and go on)."""
@@ -275,22 +307,41 @@ class Worker:
 
     async def _rewind(self, places: Sequence[Place]) -> None:
         """Read partitions again from what is durable."""
+        await self._read_again(places, self._plan)
+        log.info("read again what was let go", partitions=_names(places))
+
+    async def _begin_anew(self, places: Sequence[Place]) -> None:
+        """Read partitions from their first record: their commit is no position of the log."""
+        log.error(
+            "the log has no record where the group went on; it is read from its beginning",
+            partitions=_names(places),
+            remedy="nothing is to be done where the topic was made anew or the group was moved; else the brokers have lost records",
+        )
+        await self._find_sources()
+        await self._read_again(places, self._plan_anew)
+
+    async def _read_again(
+        self, places: Sequence[Place], plan: Callable[[TP, LogBounds], Awaitable[Start]]
+    ) -> None:
         consumer, generation = self._consumer(), self._app.consumer_generation_id
         bounds = await consumer.log_bounds()
         starts = {
-            place: await self._plan(TP(*place), bounds[TP(*place)])
-            for place in places
-            if TP(*place) in bounds
+            place: await plan(TP(*place), bounds[TP(*place)]) for place in places if TP(*place) in bounds
         }
         if generation != self._app.consumer_generation_id:
             return  # assigned anew meanwhile, with positions planned anew
         self._ingest.begin_again(starts, generation)
         await consumer.rewind({TP(*place): start.fetch_from for place, start in starts.items()})
-        log.info("read again what was let go", positions=_positions(starts))
+
+    async def _find_sources(self) -> None:
+        """Ask which log each partition is: the topic may have been made anew, or been given more partitions."""
+        self._sources = await asyncio.to_thread(sources, self._settings, self._settings.topics.events)
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
         """Decide where each assigned partition begins, and forget what was held of it."""
         events = self._settings.topics.events
+        if any(tp.topic == events for tp in bounds):
+            await self._find_sources()
         starts = {
             (tp.topic, tp.partition): await self._plan(tp, found)
             for tp, found in bounds.items()
@@ -305,6 +356,9 @@ class Worker:
         log.info("partitions assigned", generation=generation, positions=_positions(starts))
         return begins
 
+    async def _plan_anew(self, _: TP, bounds: LogBounds) -> Start:
+        return plan_start(None, bounds.earliest, (), self._core.rules.fold_id)
+
     async def _plan(self, tp: TP, bounds: LogBounds) -> Start:
         source = self._sources[tp.topic, tp.partition]
         segments = segments_to_ask(bounds.committed, bounds.earliest)
@@ -318,6 +372,10 @@ class Worker:
                 remedy="raise topics.events_retention_hours, or run more workers",
             )
         return start
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    return [f"{topic}/{partition}" for topic, partition in places]
 
 
 def _positions(starts: Mapping[Place, Start]) -> Mapping[str, int]:

@@ -93,7 +93,7 @@ def _print(topic: str, group_id: str, result: WaitResult) -> None:
             f"{toned('warning:', 'yellow', sys.stderr)} the group {group_id} has committed past the end of "
             f"partitions {list(result.foreign)}: the topic was created anew since, or the group was moved"
         )
-        say(f"  {BEGIN_ANEW.format(group=group_id, topic=topic)}")
+        say(f"  {BEGIN_ANEW}")
     if result.is_stored:
         print(f"stored: all of {topic} ({records:,} records, waited {result.seconds:.1f} s)")
         return

@@ -51,7 +51,6 @@ def backlog_finding(
     lags: Sequence[PartitionLag],
     *,
     group: str,
-    topic: str,
     patience: Patience | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
@@ -63,17 +62,16 @@ def backlog_finding(
         source: asked again what is committed.
         lags: the first look.
         group: the workers' group.
-        topic: of the events.
         patience: what is old, and how long to look.
         clock: seconds since 1970.
         sleep: waits for so many seconds.
     """
     foreign = [lag.partition for lag in lags if lag.is_foreign]
     if foreign:
-        return report.fail(
+        return report.warn(
             "backlog",
             f"{group} has committed past the end of partitions {foreign}: the topic was created anew, or the group was moved",
-            BEGIN_ANEW.format(group=group, topic=topic),
+            BEGIN_ANEW,
         )
     left = sum(lag.lag for lag in lags)
     if left == 0:

@@ -79,7 +79,7 @@ def _workers(
     group = worker.group_id
     yield from _membership(report, group, _members(admin, group), lags)
     patience = Patience.with_settings(worker)
-    yield backlog_finding(report, offsets, lags, group=group, topic=offsets.topic, patience=patience)
+    yield backlog_finding(report, offsets, lags, group=group, patience=patience)
 
 
 def _members(admin: KafkaAdminClient, group: str) -> int | None:

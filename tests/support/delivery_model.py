@@ -190,7 +190,7 @@ class Process:
         self._fetched: list[tuple[Fetched, int]] = []
         self._works: dict[str, asyncio.Task[None]] = {}
         self.ingest = world.defect.ingest(
-            Outside(self, self, self, self._commit, self._rewind),
+            Outside(self, self, self, self._commit, self._rewind, self._begin_anew),
             self._new_partition,
             Pace(seconds=1.0, max_seconds=1.0, rows=1 << 30, held_bytes=faults.held_bytes),
             IngestCounts(RejectAlarm(share=0.5, run=1000), clock=lambda: 0.0),
@@ -218,6 +218,9 @@ class Process:
         await self._moment()
         if generation == self._generation:
             self.ingest.begin_again(self._plan(places), generation)
+
+    async def _begin_anew(self, places: Sequence[Place]) -> None:
+        raise AssertionError(f"the log of {places} has never lost its end")
 
     def fetch(self, most: int) -> None:
         """Fetch of one partition, if little waits."""

@@ -268,6 +268,12 @@ class WorkerSettings(_Group):
         ge=5,
         description="The process ends when it falls behind and stores nothing for so long.",
     )
+    metadata_refresh_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=600,
+        description="How often Kafka is asked for new partitions, and whether the topic of events was made anew.",
+    )
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:

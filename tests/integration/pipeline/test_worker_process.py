@@ -12,10 +12,11 @@ from tests.support.pipeline import until
 TOLD_TO_STOP_WHILE_IT_STARTS = """
 import asyncio
 from tokentide.config import load_settings
+from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.worker import Worker
 
 async def main():
-    worker = Worker(load_settings())
+    worker = Worker(load_settings(), HardEnd())
     start = worker._app.start
     async def start_and_hear_sigterm():
         await start()

@@ -64,6 +64,7 @@ class World:
         self.commits: list[Mapping[Place, int]] = []
         self.committed_at_s: list[float] = []
         self.rewound: list[Sequence[Place]] = []
+        self.begun_anew: list[Sequence[Place]] = []
         self.commit_is_accepted = True
         self.store_open = asyncio.Event()
         self.store_open.set()
@@ -71,7 +72,7 @@ class World:
         self.said = asyncio.Event()
         pace = Pace(seconds=seconds, max_seconds=max_seconds, rows=rows, held_bytes=held_bytes)
         counts = IngestCounts(RejectAlarm(share=0.01, run=1000))
-        outside = Outside(self, self, self, self.commit, self.rewind)
+        outside = Outside(self, self, self, self.commit, self.rewind, self.begin_anew)
         self.ingest = Ingest(outside, self.new_partition, pace, counts)
 
     def new_partition(self, place: Place, start: Start) -> PartitionFold:
@@ -118,6 +119,11 @@ class World:
         committed = {place: position for commit in self.commits for place, position in commit.items()}
         starts = {place: committed.get(place, 0) for place in places}
         self.ingest.begin_again({p: Start(at, at, at) for p, at in starts.items()}, 1)
+
+    async def begin_anew(self, places: Sequence[Place]) -> None:
+        """As the worker does it: from the first record."""
+        self.begun_anew.append(places)
+        self.ingest.begin_again(dict.fromkeys(places, Start(0, 0, 0)), 1)
 
     def begin(self, *places: Place, generation: int = 1) -> None:
         self.ingest.begin({place: Start(0, 0, 0) for place in places}, generation)
@@ -329,15 +335,31 @@ def test_batches_of_another_generation_or_of_a_revoked_partition_are_left_out() 
     run(scenario)
 
 
-def test_a_batch_that_comes_again_is_left_out_and_one_that_overlaps_is_cut() -> None:
+def test_a_batch_from_before_the_position_means_that_the_log_is_another_one() -> None:
     async def scenario() -> None:
         world = World()
-        world.begin(PLACE)
+        world.ingest.begin({PLACE: Start(8, 8, 9)}, 1)
         await world.take(0, 3)
-        await world.take(0, 3)
-        await world.take(1, 5)
+        assert world.begun_anew == [[PLACE]]
+        await world.take(3, 4)  # fetched before the consumer was sought back
+        assert world.ingest.positions() == {PLACE: 0}
+        await world.take(0, 5)
         await world.ingest.checkpoint()
-        assert world.rows == 5
+        assert (world.rows, world.commits, world.begun_anew) == (5, [{PLACE: 5}], [[PLACE]])
+
+    run(scenario)
+
+
+def test_a_commit_is_ahead_until_it_has_been_read_again() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: Start(0, 4, 4), OTHER: Start(0, 0, 2)}, 1)
+        assert world.ingest.commits_ahead() == {PLACE: 4, OTHER: 2}
+        await world.take(0, 3)
+        await world.take(0, 2, place=OTHER)
+        assert world.ingest.commits_ahead() == {PLACE: 4}
+        await world.take(3, 4)
+        assert world.ingest.commits_ahead() == {}
 
     run(scenario)
 

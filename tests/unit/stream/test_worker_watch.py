@@ -42,7 +42,9 @@ def watched(ends: Mapping[Place, int | None], ingesting: Positions, detecting: P
     worker: Any = Worker.__new__(Worker)
     worker._settings = SimpleNamespace(worker=SimpleNamespace(stall_seconds=STALL_S))
     worker._app = SimpleNamespace(crashed=False, crash_reason=None, consumer=KnownEnds(ends))
-    worker._ingest = SimpleNamespace(positions=ingesting, counts=SimpleNamespace(say_alarms=list))
+    worker._ingest = SimpleNamespace(
+        positions=ingesting, commits_ahead=dict, counts=SimpleNamespace(say_alarms=list)
+    )
     worker.told = []
     worker._rejects = SimpleNamespace(tell=worker.told.append)
     worker._detect = None
@@ -196,6 +198,7 @@ def runnable(world: AwayUntilToldToStop) -> Any:
     worker._settings.metrics = SimpleNamespace(port=None)
     worker._core = SimpleNamespace(rules=SimpleNamespace(fold_id=7))
     worker._ingest = world.ingest
+    worker._hard_end = SimpleNamespace(begin=lambda code: None)
     worker._stop = world.stop
     worker._rejects.loops = list
     worker._rejects.finish = nothing
