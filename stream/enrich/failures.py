@@ -65,9 +65,16 @@ def _stage(stage: str) -> ErrorStage | None:
 
 
 def scrub_error_messages(table: pa.Table, longest: int) -> pa.Table:
-    """Redact and cut `error_message`; messages of providers quote prompts and keys."""
+    """Redact and cut `error_message`; messages of providers quote prompts and keys. One that cannot be redacted is dropped."""
     if not where_known(table, "error_message").any():
         return table
     messages: list[Any] = one_chunk(table, "error_message").to_pylist()
-    scrubbed = [None if message is None else redact(message[: 4 * longest])[:longest] for message in messages]
+    scrubbed = [None if message is None else _scrubbed(message, longest) for message in messages]
     return with_column(table, "error_message", pa.array(scrubbed, pa.string()))
+
+
+def _scrubbed(message: str, longest: int) -> str | None:
+    try:
+        return redact(message[: 4 * longest])[:longest]
+    except Exception:  # noqa: BLE001 - whatever goes wrong in it, the text must not pass, nor the worker end
+        return None
