@@ -149,12 +149,15 @@ def run_audit(
         database: its name.
         since: first event time to compare windows and events at (UTC); rounded down to the minute.
         until: event time to stop before (UTC); rounded down to the minute.
-        max_rows: rows kept of each check.
+        max_rows: rows kept of each check, at least 1: without rows there would be no difference.
 
     Raises:
+        ValueError: `max_rows` is below 1.
         InvalidIdentifierError: the database's name.
         Whatever the client raises, for instance where the tables are not there.
     """
+    if max_rows < 1:
+        raise ValueError(f"max_rows is {max_rows}; it must be 1 or more")
     days = current_days(client, database_name(database))
     parameters = {
         "since": _minute(since),
