@@ -35,6 +35,10 @@ EXAMPLES = (
         "tokentide simulate --history 1d --no-live --seed 7 --truth truth.json",
         "A day as fast as possible, with the true counts beside it.",
     ),
+    Example(
+        "tokentide simulate --rate 50 --duration 5m --parts 0.3",
+        "Three calls in ten as request and answer apart, and evaluations.",
+    ),
 )
 
 
@@ -69,6 +73,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--environment", default="production", metavar="NAME", help="of all events (default: production)"
+    )
+    parser.add_argument(
+        "--parts",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="send this share of the calls as a request and its answer, some without one, and what is said of their quality "
+        "later (default: 0)",
     )
     parser.add_argument(
         "--truth", type=Path, metavar="FILE", help="write what was really sent, by minute and series"
@@ -114,6 +126,7 @@ def _options(args: argparse.Namespace) -> RunOptions:
         incidents=_incidents(args),
         services=tuple(args.service) if args.service else None,
         environment=args.environment,
+        parts=args.parts,
     )
 
 

@@ -125,7 +125,7 @@ def make_call(
 def _who(dice: Dice, service: Service, conversation: Conversation, finish_us: int) -> Event:
     trace = dice.bits(128 + 64 + 74)
     event: Event = {
-        "event_id": _uuid7(finish_us // 1000, trace >> 192),
+        "event_id": uuid7(finish_us // 1000, trace >> 192),
         "timestamp": rfc3339(finish_us),
         "service": service.name,
         "region": conversation.region,
@@ -145,7 +145,8 @@ def _who(dice: Dice, service: Service, conversation: Conversation, finish_us: in
     return event
 
 
-def _uuid7(finish_ms: int, random: int) -> str:
+def uuid7(finish_ms: int, random: int) -> str:
+    """An id of that millisecond and 74 random bits (RFC 9562)."""
     bits = finish_ms << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

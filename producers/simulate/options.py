@@ -33,6 +33,8 @@ class SimulationOptions:
     services: tuple[str, ...] | None = None
     """Only these, with the whole rate; None: all."""
     environment: str = "production"
+    parts: float = 0.0
+    """Share of the calls that are sent as a request and its answer; the others are the same whatever it is."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_second <= MOST_PER_SECOND:
@@ -41,6 +43,8 @@ class SimulationOptions:
             raise OptionError("duration must be above 0 seconds")
         if not 0 <= self.rhythm <= 0.95:
             raise OptionError("rhythm must be 0 … 0.95")
+        if not 0 <= self.parts <= 1:
+            raise OptionError("parts must be 0 … 1: the share of the calls that are sent in parts")
         if self.seed < 0:
             raise OptionError("seed must be 0 or more")
         names = [service.name for service in SERVICES]

@@ -50,6 +50,7 @@ class RunOptions:
     incidents: tuple[Incident, ...] = ()
     services: tuple[str, ...] | None = None
     environment: str = "production"
+    parts: float = 0.0
 
 
 @dataclass(slots=True)
@@ -98,6 +99,7 @@ def simulation_options(run: RunOptions, now_us: int) -> SimulationOptions:
         incidents=incidents,
         services=run.services,
         environment=run.environment,
+        parts=run.parts,
     )
 
 

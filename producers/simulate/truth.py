@@ -53,8 +53,11 @@ class Truth:
     """All counts of a simulation."""
 
     events: int = 0
-    """Valid events, tests included."""
+    """Calls, tests included; one that is sent in parts counts with its answer."""
     tests: int = 0
+    unanswered: int = 0
+    """Requests without an answer: calls that the pipeline makes up when their time is over. They are in no other number."""
+    evaluations: int = 0
     rejects: Counter[RejectReason] = field(default_factory=Counter)
     windows: dict[tuple[int, Series], Counts] = field(default_factory=dict)
     """(start of the minute in microseconds since 1970 UTC, series) → sums, without tests."""
@@ -64,15 +67,26 @@ class Truth:
         if simulated.refused_as is not None or isinstance(simulated.item, bytes):
             self.rejects[simulated.refused_as or RejectReason.NOT_JSON] += 1
             return
+        kind = simulated.item.get("event_type")
+        if kind == "evaluation":
+            self.evaluations += 1
+            return
+        if kind == "request":
+            self.unanswered += 1
+            return
+        self.unanswered -= kind is not None  # an answer
+        self._count_call(simulated.call or simulated.item, simulated.finish_us)
+
+    def _count_call(self, call: Event, finish_us: int) -> None:
         self.events += 1
-        if simulated.item.get("test"):
+        if call.get("test"):
             self.tests += 1
             return
-        key = (simulated.finish_us // MINUTE_US * MINUTE_US, series_of(simulated.item))
+        key = (finish_us // MINUTE_US * MINUTE_US, series_of(call))
         counts = self.windows.get(key)
         if counts is None:
             counts = self.windows[key] = Counts()
-        counts.add(simulated.item)
+        counts.add(call)
 
     def total(self) -> Counts:
         """The sums over all windows."""
@@ -93,7 +107,14 @@ class Truth:
             for (minute_us, series), counts in sorted(self.windows.items())
         ]
         rejects = {reason.value: count for reason, count in sorted(self.rejects.items())}
-        return {"events": self.events, "tests": self.tests, "rejects": rejects, "windows": windows}
+        return {
+            "events": self.events,
+            "tests": self.tests,
+            "unanswered": self.unanswered,
+            "evaluations": self.evaluations,
+            "rejects": rejects,
+            "windows": windows,
+        }
 
 
 def series_of(event: Event) -> Series:

@@ -7,11 +7,11 @@ from itertools import islice, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokentide.producers.event_models import model_for
 from tokentide.producers.simulate.catalog import SERVICES
 from tokentide.producers.simulate.generate import simulate
 from tokentide.producers.simulate.incidents import Incident, Target
 from tokentide.producers.simulate.options import SimulationOptions
-from tokentide.schemas.call import CallEvent
 
 SERVICE_NAMES = [service.name for service in SERVICES]
 MOST_EVENTS = 150
@@ -42,6 +42,7 @@ options = st.builds(
     rate_per_second=st.floats(0.05, 20),
     duration_s=st.none() | st.floats(1, 100),
     rhythm=st.floats(0, 0.95),
+    parts=st.just(0.0) | st.floats(0, 1),
     incidents=st.lists(incidents, max_size=3).map(tuple),
     services=st.none()
     | st.lists(st.sampled_from(SERVICE_NAMES), min_size=1, max_size=3, unique=True).map(tuple),
@@ -64,6 +65,9 @@ def test_traffic_is_valid_in_order_within_its_time_and_repeatable(chosen):
         if chosen.duration_s is not None:
             assert simulated.finish_us < chosen.start_us + chosen.duration_s * 1e6 + 1
         if simulated.refused_as is None:
-            event = CallEvent.model_validate(simulated.item)
-            assert event.timestamp == simulated.finish_us
-            assert sum(simulated.item["stages"].values()) < simulated.item["duration_ms"]
+            kind = simulated.item.get("event_type")
+            assert model_for(kind).model_validate(simulated.item).timestamp == simulated.finish_us
+            call = simulated.item if kind is None else simulated.call
+            assert (call is None) == (kind in {"request", "evaluation"})
+            if call is not None:
+                assert sum(call["stages"].values()) < call["duration_ms"]
