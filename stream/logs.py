@@ -8,6 +8,7 @@ import sys
 import structlog
 
 from tokentide.config.settings import LogSettings
+from tokentide.stream.log_flood import FloodFilter
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -39,6 +40,7 @@ def configure_logs(settings: LogSettings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(FloodFilter(["aiokafka"]))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
