@@ -43,13 +43,13 @@ def items_of(value: bytes | None) -> Iterator[Mapping[str, object] | None]:
 
 def event_line(event: Mapping[str, object], offset: str) -> Line:
     """One call in a line: time, service, model, outcome, tokens, time taken. Never its texts."""
-    status = _status(event)
+    status = _kind(event) or _status(event)
     tokens = f"{_number(event.get('input_tokens'))}→{_number(event.get('output_tokens'))} tokens"
     return (
         (_time(event.get("timestamp")), "dim"),
         (f" {_text(event.get('service'), 20):<20}", "bold"),
         (f" {_text(event.get('response_model') or event.get('request_model'), 28):<28}", None),
-        (f" {status:<9}", "red" if status == "error" else "green" if status == "ok" else "yellow"),
+        (f" {status:<10}", "red" if status == "error" else "green" if status == "ok" else "yellow"),
         (f" {tokens:>20}", None),
         (_milliseconds(event.get("duration_ms")), None),
         (f" {_error(event)}", "red"),
@@ -62,6 +62,12 @@ def _milliseconds(value: object) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e12:
         return " " * 13
     return f" {value:>9,.0f} ms"
+
+
+def _kind(event: Mapping[str, object]) -> str | None:
+    """The type of what is no call by itself; an `error` is one that looks like it."""
+    kind = event.get("event_type")
+    return None if kind in {None, "", "call"} else _text(kind, 10)
 
 
 def _status(event: Mapping[str, object]) -> str:

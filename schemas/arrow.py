@@ -154,8 +154,7 @@ LEDGER_ROWS: Final = pa.schema(
 `items = events - incomplete_events + duplicates + rejects + parts + evaluations`, where `events` holds the `test_events` and
 the `incomplete_events` (calls of parts whose partner never came, which have no item of their own) too, `parts` are
 requests and answers that are part of a call and not its place, and `lost` counts offsets of the segment that retention took before
-they were read. The places of parts that still waited for their partner when the segment ended are in `pending_offsets` and
-`pending_items`; both are empty before its end."""
+they were read. The places of parts that wait for their partner at `version` are in `pending_offsets` and `pending_items`."""
 
 EVALUATION_ROWS: Final = pa.schema(
     [

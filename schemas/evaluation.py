@@ -55,4 +55,7 @@ class EvaluationEvent(BaseModel):
     labels: Labels | None = Field(
         default=None, description="Up to 16 short pairs, such as the evaluator's name."
     )
-    quality: Annotated[Quality, AfterValidator(_says_something)] = Field(description="The judgement.")
+    quality: Annotated[Quality, AfterValidator(_says_something)] = Field(
+        description="The judgement.",
+        json_schema_extra={"anyOf": [{"required": ["score"]}, {"required": ["label"]}]},
+    )

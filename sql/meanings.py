@@ -85,8 +85,7 @@ LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
     "lost": "Offsets of the segment that retention took before they were read.",
     "min_timestamp": "Earliest event time of the segment; null: no event.",
     "max_timestamp": "Latest event time of the segment; null: no event.",
-    "pending_offsets": "Places of the parts that still waited for their partner at the end of the segment; empty before the "
-    "segment's end.",
+    "pending_offsets": "Places of the parts that waited for their partner when the log had been read up to `version`.",
     "pending_items": "Position of each of these in its record; as long as `pending_offsets`.",
     "stored_at": STORED_AT,
 }

@@ -18,7 +18,6 @@ from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.enrich.redact import redact
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.fold_id import fold_id
-from tokentide.stream.join.waiting import JoinLimits
 from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import PartitionFold, PartitionRules, Source
 from tokentide.stream.pricing.book import GenaiBook, PriceBook
@@ -54,9 +53,7 @@ def build_core(settings: Settings) -> Core:
     age_days = settings.limits.event_age_days
     clock = ClockLimits(age_us=None if age_days is None else age_days * _DAY_US)
     letters = LetterPolicy(settings.dead_letters.max_bytes, settings.dead_letters.policy == "hash")
-    joins = JoinLimits(answer_wait_ms=settings.limits.answer_wait_seconds * 1_000)
-    versions = [book.version for book in books]
-    rules = PartitionRules(fold, fold_id(fold, clock, versions, joins), clock, letters, joins)
+    rules = PartitionRules(fold, fold_id(fold, clock, [book.version for book in books]), clock, letters)
     return Core(rules, Decoder(), Enricher(books, _content_rules(settings), TokenMemory()))
 
 

@@ -50,6 +50,7 @@ class IngestCounts:
         self.events_again = 0
         self.parts = 0
         self.incomplete = 0
+        self.crowded_out = 0
         self.duplicates = 0
         self.unpriced = 0
         self.overflowed = 0
@@ -71,6 +72,8 @@ class IngestCounts:
         self.unpriced += taken.unpriced
         if taken.overflowed:
             self._count_overflow(taken.overflowed)
+        if taken.crowded_out:
+            self._count_crowded_out(taken.crowded_out)
         if taken.refused:
             self.rejects.update(taken.refused)
         self.alarm.observe(place, taken, self._clock())
@@ -83,6 +86,15 @@ class IngestCounts:
                 "series_overflows goes on counting, and this line does not come again",
             )
         self.overflowed += windows
+
+    def _count_crowded_out(self, parts: int) -> None:
+        if not self.crowded_out:
+            log.warning(
+                "too many requests wait for their answers in one partition; the oldest are stored as calls of their own",
+                remedy="use more partitions, send usage in place of long texts, or whole calls; the metric crowded_out_parts goes on "
+                "counting, and this line does not come again",
+            )
+        self.crowded_out += parts
 
     def storing(self, tables: Sequence[pa.Table]) -> None:
         """These rows, and no others, are given up by the partitions and not durable yet."""

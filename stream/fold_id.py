@@ -20,7 +20,7 @@ FOLD_VERSION: Final = 4
 """Counts up with every change of the code that changes a partial for the same log."""
 
 
-def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[str], joins: JoinLimits) -> int:
+def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[str]) -> int:
     """Return the id; `price_books` are the versions of the books in the order in which they are asked."""
     content = json.dumps(
         [
@@ -29,7 +29,7 @@ def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[st
             list(settings.dimensions),
             settings.series_cap,
             list(clock),
-            list(joins),
+            list(JoinLimits()),
             list(price_books),
         ]
     )

@@ -58,10 +58,19 @@ class Metric(Enum):
     )
     INCOMPLETE_EVENTS = _counter(
         "incomplete_events",
-        "Calls of requests or answers whose partner did not come within limits.answer_wait_seconds.",
+        "Calls of requests or answers whose partner did not come in time: 15 minutes for an answer, one for a request.",
         "Many: requests and answers have different Kafka keys, services or request ids, or applications die in the middle.",
     )
-    WAITING_PARTS = _gauge("waiting_parts", "Requests and answers that wait for their partner.")
+    CROWDED_OUT_PARTS = _counter(
+        "crowded_out_parts",
+        "Of these, those given up early, because more than 64 MiB of parts waited in their partition.",
+        "Above 0: use more partitions, send token counts in place of long texts, or send whole calls.",
+    )
+    WAITING_PARTS = _gauge(
+        "waiting_parts",
+        "Requests and answers that wait for their partner.",
+        "Grows without end: answers are not sent, or with another key, service or request_id.",
+    )
     SERIES_OVERFLOWS = _counter(
         "series_overflows",
         "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",

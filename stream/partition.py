@@ -123,6 +123,7 @@ class PartitionFold:
         self._first_offset = start.read_from
         self._position = start.fetch_from
         self._waited = frozenset(start.waiting)
+        self._waited_offsets = np.array(sorted({offset for offset, _ in start.waiting}), np.int64)
         self._waiting = WaitingParts(rules.join)
         self._stored_to = start.stored_to
         self._resume_at = start.resume_at
@@ -196,8 +197,9 @@ class PartitionFold:
 
     def _restore(self, batch: RecordBatch) -> None:
         """Of the records before the first offset that is folded, only those are of interest that waited there."""
-        wanted = np.array(sorted({offset for offset, _ in self._waited}), np.int64)
-        rows = np.flatnonzero(np.isin(batch.offsets, wanted) & (batch.offsets < self._first_offset))
+        rows = np.flatnonzero(
+            np.isin(batch.offsets, self._waited_offsets) & (batch.offsets < self._first_offset)
+        )
         decoded = self._decoder.decode([batch.values[row] for row in rows.tolist()])
         for part in parts_of(decoded.others):
             offset, sent_ms = (
@@ -231,7 +233,7 @@ class PartitionFold:
             unknown_fields=found.unknown_fields,
         )
         if batch.end >= after:
-            fold.end(self._waiting.places())
+            fold.wait_for(self._waiting.places())
         return folded._replace(duplicates=self._new(found, batch) - self._new(new, batch), refused=refusals)
 
     def _new(self, found: SegmentBatch, batch: RecordBatch) -> int:
@@ -322,6 +324,8 @@ class PartitionFold:
         if self._has_let_go or not self.is_caught_up or self._position == self._committed:
             return None
         segments = list(self._segments.values())
+        if segments and segment_of(self._position) in self._segments:
+            self._segments[segment_of(self._position)].wait_for(self._waiting.places())
         partials = [fold.dirty_partials("store") for fold in segments]
         rows, evaluations, letters = self._rows, self._evaluations, self._letters
         self._rows, self._evaluations, self._letters, self._held_bytes = [], [], [], 0
@@ -367,6 +371,7 @@ class _Folded(NamedTuple):
     incomplete: int = 0
     unpriced: int = 0
     overflowed: int = 0
+    crowded_out: int = 0
     duplicates: int = 0
     refused: Sequence[Refusal] = ()
 
@@ -397,6 +402,7 @@ def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stor
         refused=Counter(refusal.problem.reason for refusal in refusals),
         runs=runs_of(refused, record[again:], item[again:]),
         overflowed=sum(part.overflowed for part in folded),
+        crowded_out=sum(part.crowded_out for part in folded),
     )
 
 
@@ -404,10 +410,13 @@ def _accepted_places(decoded: Decoded, refused: Sequence[tuple[int, int]]) -> tu
     """Record and item of everything that was not refused, in the order of the log."""
     if not decoded.others:
         return decoded.record, decoded.item
-    others = {(other.record, other.item) for other in decoded.others} - set(refused)
-    places = sorted({*zip(decoded.record.tolist(), decoded.item.tolist(), strict=True), *others})
-    columns = np.array(places, np.int32).reshape(-1, 2)
-    return columns[:, 0], columns[:, 1]
+    gone = set(refused)
+    others = [(o.record, o.item) for o in decoded.others if (o.record, o.item) not in gone]
+    columns = np.array(others, np.int32).reshape(-1, 2)
+    record = np.concatenate((decoded.record, columns[:, 0]))
+    item = np.concatenate((decoded.item, columns[:, 1]))
+    order = np.lexsort((item, record))
+    return record[order], item[order]
 
 
 def _unpriced(table: pa.Table) -> int:

@@ -22,7 +22,7 @@ class LedgerEntry(NamedTuple):
     lost: int = 0
     """Offsets before `first_offset` that retention had taken."""
     pending: tuple[tuple[int, int], ...] = ()
-    """Places (offset, item) of the parts of calls that waited for their partner at the segment's end."""
+    """Places (offset, item) of the parts of calls that waited for their partner at `version`."""
 
 
 class Start(NamedTuple):
@@ -39,6 +39,8 @@ class Start(NamedTuple):
     """What the ledger's row of the span that is read again says of earlier losses; its next version must say it too."""
     waiting: tuple[tuple[int, int], ...] = ()
     """Places (offset, item) of parts of calls that waited for their partner at `read_from`, in the order of the log."""
+    lost_parts: int = 0
+    """Such parts that retention has taken."""
 
     @property
     def fetch_from(self) -> int:
@@ -72,13 +74,13 @@ def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEnt
     """
     start = _without_parts(committed, earliest, entries, fold)
     before = [
-        entry.pending
+        entry
         for entry in entries
         if entry.version == start.read_from and entry.first_offset < start.read_from
     ]
-    if not before or start.read_from % SEGMENT_OFFSETS:
-        return start
-    return start._replace(waiting=tuple(place for place in sorted(before[0]) if place[0] >= earliest))
+    pending = sorted(max(before).pending) if before else []
+    waiting = tuple(place for place in pending if place[0] >= earliest)
+    return start._replace(waiting=waiting, lost_parts=len(pending) - len(waiting))
 
 
 def _without_parts(committed: int | None, earliest: int, entries: Sequence[LedgerEntry], fold: int) -> Start:

@@ -70,13 +70,18 @@ def admitted(batch: SegmentBatch, admit: Admit) -> SegmentBatch:
         if not len(calls.record):
             return batch
         return batch._replace(calls=calls.only(admit(calls.table["event_id"].combine_chunks())))
-    # One set of ids for all types: so they are asked for together, in the order of the log.
-    ids = [*calls.table["event_id"].to_pylist(), *(other.event.event_id for other in others)]
+    # One set of ids for all types, so they are asked for together, in the order of the log. An id is one of its type: an
+    # application may well give a request and its response the same one.
+    of_others = pa.array(
+        [f"\0{other.event.event_type}\0{other.event.event_id}" for other in others], pa.string()
+    )
+    of_calls = calls.table["event_id"].combine_chunks() if len(calls.record) else of_others.slice(0, 0)
+    ids = pa.concat_arrays([of_calls, of_others])
     record = np.concatenate((calls.record, np.array([other.record for other in others], np.int32)))
     item = np.concatenate((calls.item, np.array([other.item for other in others], np.int32)))
     order = np.lexsort((item, record))
     is_first = np.empty(len(ids), np.bool_)
-    is_first[order] = admit(pa.array(ids, pa.string()).take(pa.array(order)))
+    is_first[order] = admit(ids.take(pa.array(order)))
     new_others = [
         other for other, is_new in zip(others, is_first[len(calls.record) :], strict=True) if is_new
     ]

@@ -47,6 +47,9 @@ class Taken(NamedTuple):
     incomplete: int = 0
     """Of the events, calls of parts that were given up; none of the accepted ones is their place."""
 
+    crowded_out: int = 0
+    """Parts that were given up early, because too much waited."""
+
     @property
     def accepted(self) -> int:
         """Events that were not refused."""

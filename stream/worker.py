@@ -371,6 +371,13 @@ class Worker:
                 lost=start.lost,
                 remedy="raise topics.events_retention_hours, or run more workers",
             )
+        if start.lost_parts:
+            log.error(
+                "retention took parts of calls that waited for their partner",
+                partition=tp.partition,
+                lost_parts=start.lost_parts,
+                remedy="raise topics.events_retention_hours: it has to outlast the time that workers do not run",
+            )
         return start
 
 

@@ -56,6 +56,7 @@ def ingest_samples(
     yield Sample(Metric.UNPRICED_EVENTS, counts.unpriced)
     yield Sample(Metric.PARTS, counts.parts)
     yield Sample(Metric.INCOMPLETE_EVENTS, counts.incomplete)
+    yield Sample(Metric.CROWDED_OUT_PARTS, counts.crowded_out)
     yield Sample(Metric.WAITING_PARTS, sum(found.waiting_parts for found in standing.values()))
     yield Sample(Metric.SERIES_OVERFLOWS, counts.overflowed)
     for reason in RejectReason:

@@ -1,7 +1,7 @@
 -- Calls that were sent in parts, judgements that come after the call, and words that promised more than is counted.
 --
 -- A request and its answer become one row of `llm_events`, which says so; the ledger counts the parts, and names the places
--- of those that still wait at a segment's end, so that whoever begins the next segment can read them again.
+-- of those that still wait, so that whoever begins there can read them again.
 -- The columns stand where the worker's schema lists them. Rows of an earlier release hold '', NULL, 0 and empty arrays here,
 -- which is what was true of them: every event was a whole call. An older worker that still writes leaves them out.
 ALTER TABLE {database}.llm_events
@@ -16,7 +16,7 @@ ALTER TABLE {database}.llm_ledger
     ADD COLUMN IF NOT EXISTS incomplete_events Int64 CODEC(T64, ZSTD(1)) COMMENT 'Of the events, those made of a part whose partner never came; they have no item of their own.' AFTER test_events,
     ADD COLUMN IF NOT EXISTS parts Int64 CODEC(T64, ZSTD(1)) COMMENT 'Requests, responses and errors that are part of a call and not its place; it is counted where it was completed or given up.' AFTER rejects_by_reason,
     ADD COLUMN IF NOT EXISTS evaluations Int64 CODEC(T64, ZSTD(1)) COMMENT 'Evaluations; each has a row in `llm_evaluations`.' AFTER parts,
-    ADD COLUMN IF NOT EXISTS pending_offsets Array(Int64) CODEC(Delta(8), ZSTD(1)) COMMENT 'Places of the parts that still waited for their partner at the end of the segment; empty before the segment\'s end.' AFTER max_timestamp,
+    ADD COLUMN IF NOT EXISTS pending_offsets Array(Int64) CODEC(Delta(8), ZSTD(1)) COMMENT 'Places of the parts that waited for their partner when the log had been read up to `version`.' AFTER max_timestamp,
     ADD COLUMN IF NOT EXISTS pending_items Array(Int32) CODEC(T64, ZSTD(1)) COMMENT 'Position of each of these in its record; as long as `pending_offsets`.' AFTER pending_offsets;
 
 -- A call that was given up has its place at the record whose time gave it up, beside that record's own events.

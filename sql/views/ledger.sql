@@ -27,7 +27,7 @@ CREATE OR REPLACE VIEW {database}.ledger
     lost Int64 COMMENT 'Offsets of the segment that retention took before they were read.',
     min_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Earliest event time of the segment; null: no event.',
     max_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'Latest event time of the segment; null: no event.',
-    pending_offsets Array(Int64) COMMENT 'Places of the parts that still waited for their partner at the end of the segment; empty before the segment\'s end.',
+    pending_offsets Array(Int64) COMMENT 'Places of the parts that waited for their partner when the log had been read up to `version`.',
     pending_items Array(Int32) COMMENT 'Position of each of these in its record; as long as `pending_offsets`.',
     stored_at DateTime64(3, 'UTC') COMMENT 'When ClickHouse stored the row; retention counts from here.'
 )

@@ -109,8 +109,8 @@ class SegmentFold:
         self._count["evaluations"] += evaluations
         self._count["incomplete_events"] += incomplete_events
 
-    def end(self, pending: Sequence[tuple[int, int]]) -> None:
-        """The segment was read to its end; parts of calls at these places (offset, item) still wait."""
+    def wait_for(self, pending: Sequence[tuple[int, int]]) -> None:
+        """Parts of calls at these places (offset, item) still wait, where the segment has been read so far."""
         self._pending = tuple(pending)
 
     def read(self, *, next_offset: int, records: int, items: int, unknown_fields: int = 0) -> None:

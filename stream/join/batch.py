@@ -51,6 +51,11 @@ class Join(NamedTuple):
         """Calls of parts that were given up."""
         return sum(call.is_incomplete for _, call in self.calls)
 
+    @property
+    def crowded_out(self) -> int:
+        """Of these, those that were given up early, for want of room."""
+        return sum(call.is_crowded_out for _, call in self.calls)
+
 
 def parts_of(others: Sequence[Other]) -> list[PartOf]:
     """Those of them that are parts."""
@@ -100,7 +105,8 @@ def _worth_a_visit(waiting: WaitingParts, of_record: dict[int, list[PartOf]], ti
     if earliest_ms is None:
         return []
     late = np.flatnonzero(times_ms >= earliest_ms).tolist()
-    return sorted({*of_record, *late})
+    overfull = range(1) if waiting.is_overfull and len(times_ms) else ()
+    return sorted({*of_record, *late, *overfull})
 
 
 def with_joined(calls: Calls, joined: Sequence[tuple[int, Joined]]) -> Calls:

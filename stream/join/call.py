@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tokentide.schemas.call import CONTAINMENT
-from tokentide.schemas.limits import MAX_DURATION_MS
+from tokentide.schemas.limits import MAX_DURATION_MS, MAX_ERROR_MESSAGE, MAX_LABELS
 from tokentide.schemas.part import PartEvent, PartType
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
@@ -17,11 +17,17 @@ Flat = Mapping[str, object]
 
 _WITH_DEFAULT: Final = ("environment", "region")
 _CONTENT: Final = ("input", "output")
+_MESSAGE_CHARACTERS: Final = 4 * MAX_ERROR_MESSAGE
 
 
 def part_values(part: PartEvent) -> Flat:
-    """The columns that a part brings. A default is what a part does not know, so that it hides nothing of the other's."""
+    """The columns that a part brings. A default is what a part does not know, so that it hides nothing of the other's.
+
+    Of an error's message, which the contract does not bound, no more than scrubbing reads of it.
+    """
     values = flat_values(part)
+    if isinstance(message := values.get("error_message"), str):
+        values["error_message"] = message[:_MESSAGE_CHARACTERS]
     for name in _WITH_DEFAULT:
         if values.get(name) == "default":
             del values[name]
@@ -37,8 +43,12 @@ def merged(earlier: Flat, later: Flat) -> dict[str, object]:
             both.pop(form, None)
     first, second = earlier.get("labels"), later.get("labels")
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        both["labels"] = {**first, **second}
+        both["labels"] = dict([*second.items(), *_others(first, second)][:MAX_LABELS])
     return both
+
+
+def _others(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in first.items() if key not in second]
 
 
 def whole_call(request: Flat, answer: Flat, kind: PartType) -> dict[str, object]:
@@ -46,16 +56,28 @@ def whole_call(request: Flat, answer: Flat, kind: PartType) -> dict[str, object]
     call = merged(request, answer)
     if "duration_ms" not in call and (between_ms := _between_ms(request, answer)) is not None:
         call["duration_ms"] = between_ms
-    return {**_with_status(call, kind), "assembled_from": f"request+{kind}"}
+    if kind == "error":
+        call["status"] = answer.get("status", "error")  # whatever its request believed
+    return {**call, "assembled_from": f"request+{kind}"}
 
 
 def lone_answer(answer: Flat, kind: PartType) -> dict[str, object]:
     """The call of an answer whose request never came: what it says was used was used."""
-    return {**_with_status(dict(answer), kind), "assembled_from": kind, "incomplete": True}
+    status = {"status": "error"} if kind == "error" else {}
+    return {**status, **answer, "assembled_from": kind, "incomplete": True}
 
 
 def lone_request(request: Flat, waited_ms: int) -> dict[str, object]:
     """The call of a request whose answer never came: it failed, when it was given up. How long it took, nobody knows."""
+    return _failed(request, waited_ms, "timeout", "no_answer")
+
+
+def crowded_out_request(request: Flat, waited_ms: int) -> dict[str, object]:
+    """The call of a request that was given up early, for want of room: whether it failed, nobody knows."""
+    return _failed(request, waited_ms, "other", "crowded_out")
+
+
+def _failed(request: Flat, waited_ms: int, error_class: str, error_type: str) -> dict[str, object]:
     timestamp_us = request["timestamp"]
     assert isinstance(timestamp_us, int)
     call: dict[str, object] = {
@@ -66,7 +88,7 @@ def lone_request(request: Flat, waited_ms: int) -> dict[str, object]:
         "incomplete": True,
     }
     if call["status"] == "error":
-        call = {"error_class": "timeout", "error_type": "no_answer", **call}
+        call = {"error_class": error_class, "error_type": error_type, **call}
     return call
 
 
@@ -84,10 +106,6 @@ def contradiction(call: Flat) -> Problem | None:
             )
             return Problem(RejectReason.INCONSISTENT, text)
     return None
-
-
-def _with_status(call: dict[str, object], kind: PartType) -> dict[str, object]:
-    return {"status": "error", **call} if kind == "error" else call
 
 
 def _between_ms(request: Flat, answer: Flat) -> float | None:

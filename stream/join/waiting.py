@@ -1,8 +1,9 @@
 """The parts of one partition that wait for their partner, and what becomes of them. Pure: a function of the log.
 
-A request waits for its answer for a time that is a setting, an answer for a request that comes late for a
-minute; both in the log's own time, Kafka's time of the records. A part is given up at the first record that is so much younger
-than its own. What waits is bounded in bytes too: beyond that, the oldest is given up early.
+A request waits for its answer for 15 minutes, an answer for a request that comes late for one; both in the log's own
+time, Kafka's time of the records. A part is given up at the first record that is so much younger than its own. What waits is
+bounded in bytes too: beyond that, the oldest is given up early. These limits are no settings, since what is stored of a call
+that was given up depends on them: changing one changes the fold.
 
 Where the log is read again from a point in its middle, `restore` puts back what waited there.
 """
@@ -18,6 +19,7 @@ from tokentide.schemas.problems import Problem
 from tokentide.stream.join.call import (
     Flat,
     contradiction,
+    crowded_out_request,
     lone_answer,
     lone_request,
     merged,
@@ -28,6 +30,7 @@ ROOM_BYTES: Final = 67_108_864
 """What may wait in one partition: 64 MiB, some 30,000 parts without texts."""
 _PART_BYTES: Final = 2_000
 """About what a part takes beside its texts."""
+_PLACE_BYTES: Final = 150
 
 
 class LogPlace(NamedTuple):
@@ -42,7 +45,7 @@ class JoinLimits(NamedTuple):
     """How long parts wait, in milliseconds of the log's own time."""
 
     answer_wait_ms: int = 900_000
-    """A request, for its answer. 15 minutes are the longest that a function of the largest cloud may run."""
+    """A request, for its answer. AWS lets a function run for 15 minutes at most; OpenAI's client gives up after 10."""
     request_wait_ms: int = 60_000
     """An answer, for a request that two senders have brought out of order."""
     room_bytes: int = ROOM_BYTES
@@ -63,6 +66,9 @@ class Joined(NamedTuple):
 
     place: LogPlace
     values: Flat
+
+    is_crowded_out: bool = False
+    """It was given up early, for want of room."""
 
     @property
     def is_incomplete(self) -> bool:
@@ -110,6 +116,11 @@ class WaitingParts:
         return self._by_age[0][0] if self._by_age else None
 
     @property
+    def is_overfull(self) -> bool:
+        """Whether the oldest have to be given up for want of room."""
+        return self._bytes > self._limits.room_bytes
+
+    @property
     def least_wait_ms(self) -> int:
         """No part that arrives from now on is given up earlier than that after its own record."""
         return min(self._limits.answer_wait_ms, self._limits.request_wait_ms)
@@ -154,18 +165,21 @@ class WaitingParts:
         """The calls of all parts that have waited too long for a record of this place and time, or have no room."""
         given_up: list[Joined] = []
         while (deadline_ms := self.earliest_deadline_ms) is not None:
-            if deadline_ms > sent_ms and self._bytes <= self._limits.room_bytes:
+            is_early = deadline_ms > sent_ms
+            if is_early and not self.is_overfull:
                 break
             _, _, key = self._by_age[0]
-            given_up.append(Joined(self._next_place(offset), self._alone(self._waiting[key], sent_ms)))
+            values = self._alone(self._waiting[key], sent_ms, is_early=is_early)
+            given_up.append(Joined(self._next_place(offset), values, is_early))
             self._remove(key)
         return given_up
 
-    def _alone(self, waiting: _Waiting, sent_ms: int) -> Flat:
+    def _alone(self, waiting: _Waiting, sent_ms: int, *, is_early: bool) -> Flat:
         if not waiting.is_request:
             return lone_answer(waiting.values, waiting.kind)
-        waited_ms = max(0, min(sent_ms - waiting.sent_ms, self._limits.answer_wait_ms))
-        return lone_request(waiting.values, waited_ms)
+        if is_early:
+            return crowded_out_request(waiting.values, max(0, sent_ms - waiting.sent_ms))
+        return lone_request(waiting.values, self._limits.answer_wait_ms)
 
     def _next_place(self, offset: int) -> LogPlace:
         """-1, -2, … at each record."""
@@ -184,7 +198,7 @@ class WaitingParts:
 
     def _extend(self, waiting: _Waiting, part: Arrived, values: Flat) -> None:
         """Another part of the same side: the later one's values count."""
-        size = _size(values)
+        size = _size(values) + len(waiting.places) * _PLACE_BYTES
         self._bytes += size - waiting.bytes
         waiting.values, waiting.kind, waiting.bytes = values, part.kind, size
         waiting.places.append(part.place)
@@ -210,5 +224,6 @@ def _key(values: Flat) -> tuple[object, object]:
 
 
 def _size(values: Flat) -> int:
-    texts = (values.get(name) for name in ("input", "output"))
-    return _PART_BYTES + sum(len(text) for text in texts if isinstance(text, str))
+    """About what it takes in memory; the same on every machine, because what is given up follows from it."""
+    texts = (value for value in values.values() if isinstance(value, str))
+    return _PART_BYTES + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)

@@ -504,7 +504,7 @@ class World:
 def folded(log: Log, partition: int, start: Start, end: int, rules: PartitionRules, enrich: Enrich) -> Stores:
     """What is stored of a part of the log: folded once, in one batch, by one worker that lives."""
     fold = PartitionFold(Source(SOURCE_NAME, TOPIC, partition), start, rules, Decoder(), enrich)
-    fold.ingest(log.between(partition, start.read_from, end))
+    fold.ingest(log.between(partition, start.fetch_from, end))
     checkpoint, stores = fold.checkpoint(), Stores()
     assert checkpoint is not None
     for table, rows in (

@@ -40,9 +40,12 @@ def compare_spans(world: World) -> SpanReport:
         holes += sum(row["lost"] > 0 for row in rows)
         following = [row["first_offset"] for row in rows[1:]] + [end]
         for row, next_first in zip(rows, following, strict=True):
+            waiting = _waiting(world, partition, rows, row)
             is_sure = _is_sure(world, row, next_first)
-            unsure += not is_sure
-            differences += _wrong_in_span(world, partition, row, is_sure=is_sure)
+            unsure += not is_sure or waiting is None
+            if waiting is None:
+                continue
+            differences += _wrong_in_span(world, partition, row, waiting, is_sure=is_sure)
     return SpanReport(differences, spans, unsure, holes)
 
 
@@ -57,6 +60,22 @@ def _untold(partition: int, rows: Sequence[Row], *, is_exact: bool) -> Iterator[
             )
 
 
+def _waiting(
+    world: World, partition: int, rows: Sequence[Row], row: Row
+) -> tuple[tuple[int, int], ...] | None:
+    """The parts that waited where a span began; None where retention may have taken some, or nobody knows which they were."""
+    first = row["first_offset"]
+    before = [earlier for earlier in rows if earlier["first_offset"] < first]
+    if not before or not any(earlier["parts"] for earlier in before):
+        return ()
+    if any(one["version"] > after["first_offset"] for one, after in pairwise([*before, row])):
+        return None  # a zombie went on with what only it remembers
+    if before[-1]["version"] != first:
+        return ()
+    places = tuple(zip(before[-1]["pending_offsets"], before[-1]["pending_items"], strict=True))
+    return places if all(offset >= world.log.earliest[partition] for offset, _ in places) else None
+
+
 def _is_sure(world: World, row: Row, next_first: int) -> bool:
     """Whether no partial of a span goes beyond what its ledger row tells, nor into the next span."""
     span = (row["source"], row["source_partition"], row["segment"], row["first_offset"], row["fold"])
@@ -66,10 +85,12 @@ def _is_sure(world: World, row: Row, next_first: int) -> bool:
     return bool(newest <= row["version"] <= next_first)
 
 
-def _wrong_in_span(world: World, partition: int, row: Row, *, is_sure: bool) -> Iterator[str]:
+def _wrong_in_span(
+    world: World, partition: int, row: Row, waiting: tuple[tuple[int, int], ...], *, is_sure: bool
+) -> Iterator[str]:
     first, end = row["first_offset"], row["version"]
     where = f"partition {partition}, {first} to {end}"
-    alone = Start(first, first, first, known_lost=row["lost"])
+    alone = Start(first, first, first, known_lost=row["lost"], waiting=waiting)
     expected = folded(world.log, partition, alone, end, world.rules, world.enrich)
     stores = world.stores
     span = (SOURCE_NAME, partition, row["segment"], first)

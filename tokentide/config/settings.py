@@ -324,13 +324,6 @@ class LimitSettings(_Group):
         ge=1,
         description="Refuse events that finished longer ago; unset, so that old traces can be replayed.",
     )
-    answer_wait_seconds: int = Field(
-        default=900,
-        ge=1,
-        le=86_400,
-        description="How long a `request` waits for its `response` or `error`, in Kafka's time of the records; then it is "
-        "stored as a call that failed with `timeout`, marked `incomplete`.",
-    )
 
 
 class PriceSettings(_Group):

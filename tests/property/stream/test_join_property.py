@@ -14,9 +14,9 @@ from tokentide.schemas.part import PartEvent, PartType
 from tokentide.stream.join.batch import PartOf, Records, arrived, join
 from tokentide.stream.join.waiting import JoinLimits, LogPlace, WaitingParts
 
-LIMITS = JoinLimits(answer_wait_ms=100, request_wait_ms=30, room_bytes=16_000)
-"""Eight parts have room, of 2,000 bytes each."""
-ROOM = 8
+ROOM = 16_100
+LIMITS = JoinLimits(answer_wait_ms=100, request_wait_ms=30, room_bytes=ROOM)
+"""Eight parts have room, of 2,000 bytes each and a few for their names."""
 FIRST_OFFSET = 1_000
 
 
@@ -49,6 +49,11 @@ class Side:
     sent_ms: int
     places: list[tuple[int, int]]
     names: list[str]
+
+    @property
+    def bytes(self) -> int:
+        """With a service and a request id of one letter."""
+        return 2_000 + 2 + len(self.names[-1]) + 150 * (len(self.places) - 1)
 
 
 def reference(records: Sequence[Record]) -> tuple[list[Call], list[tuple[int, int]]]:
@@ -88,7 +93,7 @@ def reference(records: Sequence[Record]) -> tuple[list[Call], list[tuple[int, in
                 del waiting[part.request_id]
                 answer = part.kind if side_of.kind == "request" else side_of.kind
                 calls.append(Call((offset, item), f"request+{answer}", tuple(sorted([*side_of.names, name]))))
-            while len(waiting) > ROOM:
+            while sum(side.bytes for side in waiting.values()) > ROOM:
                 given_up += 1
                 give_up(str(oldest()), -given_up)
     return calls, sorted(place for side in waiting.values() for place in side.places)

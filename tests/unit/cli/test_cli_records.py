@@ -41,6 +41,13 @@ def test_what_is_no_json_object_is_shown_as_such(value: bytes | None) -> None:
     assert list(items_of(value)) == [None]
 
 
+@pytest.mark.parametrize("kind", ["request", "response", "error", "evaluation"])
+def test_what_is_no_call_by_itself_is_shown_as_what_it_is(kind: str) -> None:
+    line = text(event_line({"service": "shop", "event_type": kind, "error": {}}, "0/1"))
+    assert f" {kind}" in line
+    assert " ok" not in line
+
+
 def test_good_neighbours_of_a_bad_line_are_shown() -> None:
     assert list(items_of(b'{"a": 1}\nnope\n{"a": 2}')) == [{"a": 1}, None, {"a": 2}]
 

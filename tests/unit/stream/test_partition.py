@@ -462,3 +462,34 @@ def test_an_event_whose_time_cannot_be_is_a_letter_and_moves_no_watermark() -> N
     checkpoint = taken(fold)
     assert [letter.reason for letter in checkpoint.letters] == ["clock"]
     assert pc.sum(checkpoint.partials["late_calls"]).as_py() == 0
+
+
+def part_line(kind: str, name: str, **fields: Any) -> bytes:
+    return line(name, event_type=kind, request_id="r", **fields)
+
+
+def test_a_request_and_its_response_may_have_one_id() -> None:
+    fold = partition()
+    fold.ingest(batch(0, 2, {0: part_line("request", "same"), 1: part_line("response", "same")}))
+    checkpoint = taken(fold)
+    assert offsets_of(checkpoint) == [1]
+    assert ledger_of(checkpoint, "events", "parts", "duplicates") == [(1, 1, 0)]
+
+
+def test_what_waits_stands_in_every_row_of_the_ledger_and_is_read_again_from_there() -> None:
+    fold = partition()
+    fold.ingest(batch(0, 3, {0: line("a"), 1: part_line("request", "q", request_model="m"), 2: line("b")}))
+    checkpoint = taken(fold)
+    assert ledger_of(checkpoint, "version", "pending_offsets", "pending_items") == [(3, [1], [0])]
+
+    # Retention takes the beginning of the segment: whoever takes over begins in its middle.
+    (row,) = checkpoint.ledger.to_pylist()
+    pending = tuple(zip(row["pending_offsets"], row["pending_items"], strict=True))
+    start = plan_start(3, 1, [LedgerEntry(0, 3, row["fold"], 0, pending)], RULES.fold_id)
+    again = partition(start)
+    again.ingest(batch(1, 3, {1: part_line("request", "q", request_model="m"), 2: line("b")}))
+    again.ingest(batch(3, 4, {3: part_line("response", "p")}))
+    (rows,) = taken(again).rows
+    assert rows.select(["source_offset", "request_model", "assembled_from"]).to_pylist() == [
+        {"source_offset": 3, "request_model": "m", "assembled_from": "request+response"}
+    ]

@@ -150,17 +150,23 @@ def test_parts_that_waited_are_read_again_under_another_fold_too() -> None:
     assert plan_start(70_000, 0, entries, FOLD) == Start(65_536, 65_536, 70_000, waiting=WAITED)
 
 
-def test_parts_that_retention_has_taken_cannot_be_read_again() -> None:
+def test_parts_that_retention_has_taken_cannot_be_read_again_and_are_counted() -> None:
     entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED)]
-    assert plan_start(70_000, 65_100, entries, FOLD).waiting == WAITED[1:]
+    start = plan_start(70_000, 65_100, entries, FOLD)
+    assert (start.waiting, start.lost_parts) == (WAITED[1:], 1)
+
+
+def test_parts_wait_on_where_retention_has_taken_the_beginning_of_the_segment() -> None:
+    entries = [LedgerEntry(65_536, 71_000, FOLD, pending=((70_500, 0),))]
+    assert plan_start(71_000, 70_200, entries, FOLD) == Start(71_000, 71_000, 71_000, waiting=((70_500, 0),))
+    again = [*entries, LedgerEntry(71_000, 71_900, FOLD)]
+    assert plan_start(71_900, 70_200, again, FOLD) == Start(71_000, 71_900, 71_900, waiting=((70_500, 0),))
 
 
 def test_a_span_that_begins_after_a_hole_begins_with_nothing_that_waits() -> None:
     entries = [LedgerEntry(0, 65_536, FOLD, pending=WAITED), LedgerEntry(66_000, 71_000, FOLD, lost=464)]
     assert plan_start(70_000, 0, entries, FOLD).waiting == ()
     assert plan_start(70_000, 66_500, entries[:1], FOLD).waiting == ()
-    before_its_end = [LedgerEntry(0, 65_500, FOLD, pending=WAITED)]
-    assert plan_start(65_536, 0, before_its_end, FOLD).waiting == ()
 
 
 def test_where_nothing_waits_reading_begins_where_folding_does() -> None:

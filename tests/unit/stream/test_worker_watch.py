@@ -195,10 +195,11 @@ def runnable(world: AwayUntilToldToStop) -> Any:
 
     worker = watched({}, world.ingest.positions, None)
     worker._settings.worker.group_id = "tokentide"
+    worker._settings.worker.metadata_refresh_seconds = 1e9
     worker._settings.metrics = SimpleNamespace(port=None)
     worker._core = SimpleNamespace(rules=SimpleNamespace(fold_id=7))
     worker._ingest = world.ingest
-    worker._hard_end = SimpleNamespace(begin=lambda code: None)
+    worker._hard_end = SimpleNamespace(begin=lambda _: None)
     worker._stop = world.stop
     worker._rejects.loops = list
     worker._rejects.finish = nothing

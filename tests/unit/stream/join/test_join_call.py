@@ -9,6 +9,7 @@ from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.join.call import (
     contradiction,
+    crowded_out_request,
     lone_answer,
     lone_request,
     merged,
@@ -94,7 +95,9 @@ def test_a_duration_that_is_told_counts(told_by: str) -> None:
     assert whole_call(request, answer, "response")["duration_ms"] == 7
 
 
-def test_an_error_part_is_an_error_unless_a_part_says_otherwise() -> None:
+def test_an_error_part_is_an_error_unless_it_says_otherwise_itself() -> None:
+    believed = whole_call(values("request", status="ok"), values("error"), "error")
+    assert believed["status"] == "error"
     assert whole_call(values("request"), values("error"), "error")["status"] == "error"
     assert (
         whole_call(values("request"), values("error", status="cancelled"), "error")["status"] == "cancelled"
@@ -121,6 +124,28 @@ def test_a_lone_request_failed_when_it_was_given_up() -> None:
     }
     assert call.items() >= expected.items()
     assert "duration_ms" not in call
+
+
+def test_of_a_request_that_was_crowded_out_nobody_knows_whether_it_failed() -> None:
+    call = crowded_out_request(values("request"), 5)
+    assert (call["error_class"], call["error_type"], call["timestamp"]) == (
+        "other",
+        "crowded_out",
+        NOON_US + 5_000,
+    )
+
+
+def test_labels_of_two_parts_are_no_more_than_the_contract_allows_and_the_answers_stay() -> None:
+    request = values("request", labels={f"r{number}": "" for number in range(16)})
+    answer = values("response", labels={f"a{number}": "" for number in range(15)})
+    labels = merged(request, answer)["labels"]
+    assert isinstance(labels, dict)
+    assert list(labels) == [*(f"a{number}" for number in range(15)), "r0"]
+
+
+def test_of_an_unbounded_message_only_so_much_waits_as_is_read() -> None:
+    message = values("error", error={"message": "x" * 1_000_000})["error_message"]
+    assert message == "x" * 2_000
 
 
 def test_a_lone_request_that_says_how_it_ended_is_believed() -> None:

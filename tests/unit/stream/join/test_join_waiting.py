@@ -59,7 +59,7 @@ def test_requests_wait_longer_than_answers() -> None:
     assert [call.values["assembled_from"] for call in waiting.give_up(4, 30)] == ["response"]
     assert waiting.give_up(5, 99) == []
     (request,) = waiting.give_up(6, 100)
-    assert (request.place, request.is_incomplete) == (LogPlace(6, -1), True)
+    assert (request.place, request.is_incomplete, request.is_crowded_out) == (LogPlace(6, -1), True, False)
     assert request.values["timestamp"] == NOON_US + 100_000
     assert waiting.earliest_deadline_ms is None
 
@@ -93,7 +93,21 @@ def test_what_has_no_room_gives_up_the_oldest_and_says_how_long_it_waited() -> N
     waiting.take(at(3, "request", request_id="c", input=text, sent_ms=40))
     (given_up,) = waiting.give_up(3, 40)
     assert (given_up.values["request_id"], given_up.values["timestamp"]) == ("a", NOON_US + 40_000)
+    assert (given_up.is_crowded_out, given_up.values["error_type"]) == (True, "crowded_out")
     assert waiting.give_up(4, 41) == []
+
+
+def test_what_waits_is_measured_by_its_texts_as_they_are_held_and_by_its_places() -> None:
+    def bytes_of(*parts: Arrived) -> int:
+        waiting = WaitingParts(LIMITS)
+        for each in parts:
+            waiting.take(each)
+        return waiting._bytes
+
+    plain = bytes_of(at(1, "request", input="xx"))
+    assert bytes_of(at(1, "request", input="xé")) == plain + 6
+    assert bytes_of(at(1, "request", input="xx", tenant="abc")) == plain + 3
+    assert bytes_of(at(1, "request", input="xx"), at(2, "request", input="xx")) == plain + 150
 
 
 def test_a_second_request_adds_to_the_first_and_does_not_prolong_its_wait() -> None:
