@@ -8,8 +8,11 @@ from typing import Final
 from tokentide.producers.simulate.catalog import SERVICES, Service
 from tokentide.producers.simulate.incidents import Incident
 from tokentide.producers.traffic_errors import OptionError
+from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US
 
 MOST_PER_SECOND: Final = 1_000_000.0
+END_US: Final = 4_102_444_800_000_000
+"""2100-01-01T00:00:00Z: no later events are made. ClickHouse's `DateTime`, the type of the windows' times, ends in 2106."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,10 @@ class SimulationOptions:
             raise OptionError(f"rate must be above 0 and at most {MOST_PER_SECOND:,.0f} calls per second")
         if self.duration_s is not None and not self.duration_s > 0:
             raise OptionError("duration must be above 0 seconds")
+        if self.start_us < EARLIEST_TIMESTAMP_US:
+            raise OptionError("traffic must begin in 2000 or later: earlier events are refused")
+        if self.start_us + (self.duration_s or 0.0) * 1e6 > END_US:
+            raise OptionError("traffic must end before 2100: choose an earlier start or less time")
         if not 0 <= self.rhythm <= 0.95:
             raise OptionError("rhythm must be 0 … 0.95")
         if not 0 <= self.parts <= 1:

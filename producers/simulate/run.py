@@ -17,6 +17,9 @@ from tokentide.producers.simulate.incidents import Incident
 from tokentide.producers.simulate.options import SimulationOptions
 from tokentide.producers.simulate.truth import Truth
 from tokentide.producers.traffic_errors import OptionError
+from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US
+
+_DAY_US: Final = 86_400_000_000
 
 _INCIDENTS_COUNT_FROM: Final = {
     True: "the live part (a negative one lies in the history)",
@@ -83,7 +86,12 @@ def simulation_options(run: RunOptions, now_us: int) -> SimulationOptions:
         raise OptionError("a start of its own is for history: give its length, and no live part")
     if not run.is_live and not run.history_s:
         raise OptionError("there is nothing to do: neither history nor live traffic")
-    history_us = round(run.history_s * 1e6)
+    most_us = now_us - EARLIEST_TIMESTAMP_US
+    if run.start_us is None and run.history_s * 1e6 > most_us:
+        raise OptionError(
+            f"history must be at most {most_us // _DAY_US:,} days: it would begin before 2000, and such events are refused"
+        )
+    history_us = round(run.history_s * 1e6) if run.start_us is None else 0
     live_from_s = run.history_s if run.is_live else 0.0
     endless = run.is_live and run.live_s is None
     duration_s = None if endless else run.history_s + (run.live_s or 0.0 if run.is_live else 0.0)

@@ -110,11 +110,16 @@ def test_traffic_of_another_time_is_the_same_whenever_it_is_made():
         ({"live_s": 0}, "above 0 seconds"),
         ({"start_us": 1, "history_s": 60}, "give its length, and no live part"),
         ({"start_us": 1, "is_live": False}, "give its length, and no live part"),
+        ({"history_s": 1e300}, r"history must be at most [0-9,]+ days: it would begin before 2000"),
+        ({"history_s": 1e9}, r"history must be at most [0-9,]+ days: it would begin before 2000"),
+        ({"live_s": 1e300}, "must end before 2100"),
+        ({"start_us": 1, "history_s": 60, "is_live": False}, "must begin in 2000 or later"),
+        ({"start_us": 253_402_128_000_000_000, "history_s": 6e5, "is_live": False}, "must end before 2100"),
     ],
 )
 def test_runs_that_make_no_sense_are_refused(options, text):
     with pytest.raises(OptionError, match=text):
-        run(**options)
+        run(**{"count": 1, **options})
 
 
 def test_what_is_no_event_is_sent_alone_and_truth_counts_what_was_sent():
