@@ -62,8 +62,10 @@ _NOT_FINITE: Final = "must be a finite number; leave it out if unknown"
 
 
 def _finite(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("not_finite", _NOT_FINITE)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise PydanticCustomError("not_finite", _NOT_FINITE)
+        return value + 0.0  # zero has no sign: −0.0 becomes 0.0
     return value
 
 

@@ -195,8 +195,15 @@ def _check_count(values: Any, column: Column, doubtful: Bools) -> Any:
     return values
 
 
+_BITS_OF_MINUS_ZERO: Final = np.iinfo(np.int64).min
+
+
 def _check_float(values: Any, column: Column, doubtful: Bools) -> Any:
     _mark_outside(values, column, doubtful)
+    number = numbers(values)
+    # The sign bit alone is the least of all integers: one look for the least finds out whether a zero has a sign.
+    if len(values) and number.values.view(np.int64).min() == _BITS_OF_MINUS_ZERO:
+        return pa.array(number.values + 0.0, mask=~number.known)
     return values
 
 
