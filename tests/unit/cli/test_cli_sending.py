@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,6 +218,14 @@ def test_the_same_seed_at_the_same_start_makes_the_same_events(capfd: Capture) -
     assert shown[0] == shown[1] != shown[2]
 
 
+def test_a_share_of_simulated_calls_comes_in_parts(capfd: Capture) -> None:
+    options = ["--start", "2024-05-01", "--history", "3m", "--no-live", "--stdout", "--quiet"]
+    assert main(["simulate", *options, "--parts", "0.5"]) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    kinds = Counter(event.get("event_type") for event in events)
+    assert min(kinds[None], kinds["request"], kinds["response"], kinds["evaluation"]) > 10
+
+
 def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
     incident = "error_burst:service=support-chat,start=0,duration=1m,rate=1"
     options = ["--history", "1m", "--no-live", "--stdout", "--quiet", "--rhythm", "0"]
@@ -242,6 +251,7 @@ def test_the_examples_of_incidents_can_be_used(capfd: Capture) -> None:
         (["--history", "1m", "--incident", "silence:start=-3m,duration=2m"], "ends before the run begins"),
         (["--start", "sometime"], "--start is a date"),
         (["--rate", "-3"], "rate"),
+        (["--parts", "30"], "parts must be 0 … 1"),
     ],
 )
 def test_a_simulation_that_cannot_be_is_a_mistake(options: list[str], says: str, capsys: Capture) -> None:
