@@ -6,7 +6,7 @@ It defines what is accepted; the columnar path may only accept what this one acc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -260,13 +260,16 @@ def count_unknown_fields(item: JsonObject) -> int:
 def flat_values(event: CallEvent) -> dict[str, object]:
     """Return the event's columns by flat name; empty text is None; content as described in `Decoded`."""
     values: dict[str, object] = {}
-    for name, path in _ATTRIBUTES:
-        value: object = event
-        for part in path:
-            value = getattr(value, part) if value is not None else None
-        if value is None or value in ("", [], {}):
+    given = event.model_fields_set | _WITH_DEFAULT
+    for attribute, names in _COLUMN_NAMES.items():
+        if attribute not in given:
             continue
-        values[name] = value
+        value = getattr(event, attribute)
+        if isinstance(names, str):
+            _put(values, names, value)
+        elif value is not None:
+            for inner in value.model_fields_set:
+                _put(values, names[inner], getattr(value, inner))
     for name in ("input", "output"):
         if isinstance(content := values.get(name), list):
             values[name] = to_json(content).decode()
@@ -274,7 +277,24 @@ def flat_values(event: CallEvent) -> dict[str, object]:
     return values
 
 
-_ATTRIBUTES: Final[Sequence[tuple[str, tuple[str, ...]]]] = tuple(
-    (column.name, tuple("class_" if part == "class" else part for part in column.path))
-    for column in call_columns()
-)
+def _put(values: dict[str, object], name: str, value: object) -> None:
+    if value is not None and value not in ("", [], {}):
+        values[name] = value
+
+
+def _column_names() -> Mapping[str, str | Mapping[str, str]]:
+    """The flat name of each attribute of the model, or of each attribute of the object that it is."""
+    names: dict[str, str | dict[str, str]] = {}
+    for column in call_columns():
+        *outer, inner = ("class_" if part == "class" else part for part in column.path)
+        if not outer:
+            names[inner] = column.name
+            continue
+        nested = names.setdefault(outer[0], {})
+        assert isinstance(nested, dict)
+        nested[inner] = column.name
+    return names
+
+
+_COLUMN_NAMES: Final = _column_names()
+_WITH_DEFAULT: Final = frozenset({"environment", "region"})
