@@ -221,7 +221,7 @@ def test_traffic_that_is_stopped_ends_its_story(monkeypatch: pytest.MonkeyPatch)
         yield sinks[-1]
 
     monkeypatch.setattr(story, "opened_sink", opened)
-    traffic = story.Traffic(load_settings(environ={}), history_s=1e9, live_s=60, seed=1)
+    traffic = story.Traffic(load_settings(environ={}), history_s=1e8, live_s=60, seed=1)
     traffic.start()
     while not (sinks and sinks[0].lines):
         assert not traffic.is_done
