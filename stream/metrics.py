@@ -76,6 +76,11 @@ class Metric(Enum):
         "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",
         "Above 0: raise windows.series_cap, or take a dimension out of windows.dimensions.",
     )
+    DROPPED_TEXTS = _counter(
+        "dropped_texts",
+        "Texts and error messages that were not kept because redacting them failed.",
+        "Above 0: a defect of the redactor. Nothing passed it.",
+    )
     REJECTS = _counter(
         "rejects",
         "Events refused, by reason; each is a dead letter.",

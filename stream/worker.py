@@ -206,7 +206,9 @@ class Worker:
         positions = {place: found.position for place, found in standing.items()}
         samples = [*process_samples(self._started_at), *sink_samples(self._tries)]
         if "ingest" in self._settings.worker.stages:
-            samples += ingest_samples(self._ingest.counts, standing, self._out.partials_sent)
+            samples += ingest_samples(
+                self._ingest.counts, standing, self._out.partials_sent, self._core.enricher.dropped_texts
+            )
         if self._detect is not None:
             samples += detect_samples(self._detect.detection)
             positions |= self._detect.detection.positions()

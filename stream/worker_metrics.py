@@ -46,7 +46,10 @@ class Detecting(Protocol):
 
 
 def ingest_samples(
-    counts: IngestCounts, standing: Mapping[Place, Standing], partials_sent: int
+    counts: IngestCounts,
+    standing: Mapping[Place, Standing],
+    partials_sent: int,
+    dropped_texts: int = 0,
 ) -> Iterator[Sample]:
     """The ingest stage."""
     yield Sample(Metric.RECORDS_READ, counts.records)
@@ -59,6 +62,7 @@ def ingest_samples(
     yield Sample(Metric.CROWDED_OUT_PARTS, counts.crowded_out)
     yield Sample(Metric.WAITING_PARTS, sum(found.waiting_parts for found in standing.values()))
     yield Sample(Metric.SERIES_OVERFLOWS, counts.overflowed)
+    yield Sample(Metric.DROPPED_TEXTS, dropped_texts)
     for reason in RejectReason:
         yield Sample(Metric.REJECTS, counts.rejects[reason], (str(reason),))
     for kind in KINDS:

@@ -17,7 +17,8 @@ import pyarrow as pa
 from tokentide.stream.enrich.tables import where_known
 from tokentide.stream.grouping import one_chunk
 
-Redact = Callable[[str], str]
+Redact = Callable[[str], str | None]
+"""None: it could not be redacted, and must not pass."""
 
 _HASH_BYTES: Final = 16
 
@@ -64,7 +65,7 @@ def _kept(table: pa.Table, side: str, rules: ContentRules) -> Mapping[str, Any]:
         services: Sequence[str] = one_chunk(table, "service").to_pylist()
         columns[f"{side}_text"] = pa.array(
             [
-                _redacted(raw, rules.redact) if raw is not None and service in rules.keep_services else None
+                rules.redact(raw) if raw is not None and service in rules.keep_services else None
                 for raw, service in zip(raws, services, strict=True)
             ],
             pa.string(),
@@ -95,10 +96,3 @@ def _texts(value: object) -> Iterator[str]:
 
 def _hash(raw: str, key: bytes) -> str:
     return hashlib.blake2b(raw.encode(), digest_size=_HASH_BYTES, key=key[:64]).hexdigest()
-
-
-def _redacted(raw: str, redact: Redact) -> str | None:
-    try:
-        return redact(raw)
-    except Exception:  # noqa: BLE001 - whatever goes wrong in it, the text must not pass
-        return None

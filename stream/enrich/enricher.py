@@ -9,8 +9,10 @@ import pyarrow as pa
 from tokentide.schemas.limits import MAX_ERROR_MESSAGE
 from tokentide.stream.enrich.content import ContentRules, reduce_content
 from tokentide.stream.enrich.costs import add_costs
+from tokentide.stream.enrich.dropping import Dropping
 from tokentide.stream.enrich.failures import classify_errors, scrub_error_messages
 from tokentide.stream.enrich.outcome import add_status, add_window_start
+from tokentide.stream.enrich.redact import redact
 from tokentide.stream.enrich.tokens import add_token_counts
 from tokentide.stream.pricing.book import PriceBook
 from tokentide.stream.pricing.table import RateTable
@@ -26,8 +28,15 @@ class Enricher:
 
     def __init__(self, books: Sequence[PriceBook], content: ContentRules, memory: TokenMemory) -> None:
         self._rates = RateTable(books)
-        self._content = content
+        self._message = Dropping(redact)
+        self._text = None if content.redact is None else Dropping(content.redact)
+        self._content = content._replace(redact=self._text)
         self._memory = memory
+
+    @property
+    def dropped_texts(self) -> int:
+        """Texts and error messages that could not be redacted, and so were not kept."""
+        return self._message.dropped + (0 if self._text is None else self._text.dropped)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows of `EVENT_ROWS` that can be known from the events, with the columns that occur."""
@@ -36,5 +45,5 @@ class Enricher:
         table = add_token_counts(table, self._memory)
         table = add_costs(table, self._rates)
         table = classify_errors(table)
-        table = scrub_error_messages(table, MAX_ERROR_MESSAGE)
+        table = scrub_error_messages(table, MAX_ERROR_MESSAGE, self._message)
         return reduce_content(table, self._content)

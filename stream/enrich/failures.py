@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokentide.schemas.call import ErrorClass, ErrorStage
-from tokentide.stream.enrich.redact import redact
+from tokentide.stream.enrich.content import Redact
 from tokentide.stream.enrich.tables import where_known, with_column
 from tokentide.stream.errors import Owner, classify
 from tokentide.stream.grouping import combinations, one_chunk
@@ -64,17 +64,11 @@ def _stage(stage: str) -> ErrorStage | None:
     return cast("ErrorStage", stage) if stage else None
 
 
-def scrub_error_messages(table: pa.Table, longest: int) -> pa.Table:
+def scrub_error_messages(table: pa.Table, longest: int, redact: Redact) -> pa.Table:
     """Redact and cut `error_message`; messages of providers quote prompts and keys. One that cannot be redacted is dropped."""
     if not where_known(table, "error_message").any():
         return table
     messages: list[Any] = one_chunk(table, "error_message").to_pylist()
-    scrubbed = [None if message is None else _scrubbed(message, longest) for message in messages]
-    return with_column(table, "error_message", pa.array(scrubbed, pa.string()))
-
-
-def _scrubbed(message: str, longest: int) -> str | None:
-    try:
-        return redact(message[: 4 * longest])[:longest]
-    except Exception:  # noqa: BLE001 - whatever goes wrong in it, the text must not pass, nor the worker end
-        return None
+    scrubbed = [None if message is None else redact(message[: 4 * longest]) for message in messages]
+    cut = [None if message is None else message[:longest] for message in scrubbed]
+    return with_column(table, "error_message", pa.array(cut, pa.string()))

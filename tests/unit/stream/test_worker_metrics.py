@@ -47,12 +47,12 @@ def values(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def test_what_was_counted_is_told() -> None:
-    found = values(ingest_samples(counted(), {}, partials_sent=77))
+    found = values(ingest_samples(counted(), {}, partials_sent=77, dropped_texts=6))
     expected = {
         "RECORDS_READ": 10, "EVENTS_FOLDED": 6, "DUPLICATES": 1, "UNPRICED_EVENTS": 2, "EVENTS_READ_AGAIN": 3,
         "REJECTS.clock": 8, "REJECTS.empty": 0, "REJECT_ALARM.run": 1, "REJECT_ALARMS.run": 1, "REJECT_ALARM.share": 0,
         "CHECKPOINTS": 1, "EVENTS_COMMITTED": 4, "CHECKPOINT_DURATION_SECONDS": 0.5, "LAST_COMMIT_AGE_SECONDS": 0,
-        "PARTIALS_PUBLISHED": 77, "HELD_ROWS": 0, "SERIES_OVERFLOWS": 4, "PARTS": 5, "INCOMPLETE_EVENTS": 2, "CROWDED_OUT_PARTS": 1,
+        "PARTIALS_PUBLISHED": 77, "HELD_ROWS": 0, "SERIES_OVERFLOWS": 4, "PARTS": 5, "INCOMPLETE_EVENTS": 2, "CROWDED_OUT_PARTS": 1, "DROPPED_TEXTS": 6,
     }  # fmt: skip
     assert found.items() >= expected.items()
 
