@@ -21,7 +21,7 @@ from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.kafka_out import packed as packed_partials
 from tokentide.stream.memory import keep_freed_memory
-from tokentide.stream.partition import RecordBatch, Source
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import Start
 
 BATCH = 20_000

@@ -19,9 +19,10 @@ from tokentide.stream.enrich.redact import redact
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.fold_id import fold_id
 from tokentide.stream.letters import LetterPolicy
-from tokentide.stream.partition import PartitionFold, PartitionRules, Source
+from tokentide.stream.partition import PartitionFold, PartitionRules
 from tokentide.stream.pricing.book import GenaiBook, PriceBook
 from tokentide.stream.pricing.override_file import parse_overrides
+from tokentide.stream.record_batch import Source
 from tokentide.stream.resume import Start
 from tokentide.stream.tokens import TokenMemory
 from tokentide.stream.transport.fetched import Place

@@ -8,7 +8,6 @@ segment began are read again from further back.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,71 +15,32 @@ import numpy as np
 import pyarrow as pa
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
-from tokentide.schemas.arrow import LEDGER_ROWS, TIME_MS, WINDOW_ROWS
+from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Int32s, Int64s, Other, Refusal
+from tokentide.stream.decode.batch import Decoded, Refusal
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.reference import item_bytes
-from tokentide.stream.evaluations import LogOf, evaluation_rows
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
+from tokentide.stream.held import Held
 from tokentide.stream.join.batch import Join, Records, arrived, join, parts_of, with_joined
 from tokentide.stream.join.waiting import JoinLimits, WaitingParts
-from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
+from tokentide.stream.letters import LetterPolicy
+from tokentide.stream.placed_rows import Places, placed, unpriced
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import Start, segment_of
 from tokentide.stream.segment_batch import Calls, SegmentBatch, admitted, of_segment
-from tokentide.stream.taken import Taken, runs_of
-from tokentide.stream.texts import constant
+from tokentide.stream.taken import Folded, Taken, taken_of
 
 Enrich = Callable[[pa.Table], pa.Table]
 """Decoded events to event rows: tokens counted, calls priced, errors classified."""
 
 
-_LETTER_BYTES = 2_000
-"""About what a dead letter takes beside the refused bytes."""
-
-
 class OutOfStepError(Exception):
     """A batch does not begin where the last one ended: the consumer was moved without this state."""
-
-
-class RecordBatch(NamedTuple):
-    """The records of one partition from `begin` to `end` (exclusive)."""
-
-    begin: int
-    end: int
-    """Where the next batch begins. Offsets without a record are gaps: transaction markers, compaction."""
-    offsets: Int64s
-    timestamps_ms: Int64s
-    """Kafka's time of each record."""
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes | None]
-
-    def since(self, position: int) -> RecordBatch:
-        """Without what lies below a position; for a log that is read again. `position` is at most `end`."""
-        if position <= self.begin:
-            return self
-        skipped = int(np.searchsorted(self.offsets, position))
-        return RecordBatch(
-            position,
-            self.end,
-            self.offsets[skipped:],
-            self.timestamps_ms[skipped:],
-            self.keys[skipped:],
-            self.values[skipped:],
-        )
-
-
-class Source(NamedTuple):
-    """Which log the partition is."""
-
-    name: str
-    """Topic and topic id, so that a topic that is deleted and made anew is another source."""
-    topic: str
-    partition: int
 
 
 class PartitionRules(NamedTuple):
@@ -130,11 +90,7 @@ class PartitionFold:
         self._committed = start.resume_at
         self._lost = start.lost + start.known_lost
         self._segments: dict[int, SegmentFold] = {}
-        self._letters: list[DeadLetter] = []
-        self._rows: list[pa.Table] = []
-        self._evaluations: list[pa.Table] = []
-        self._held_bytes = 0
-        self._has_let_go = False
+        self._held = Held(source, rules.letters)
 
     @property
     def position(self) -> int:
@@ -149,12 +105,12 @@ class PartitionFold:
     @property
     def held_rows(self) -> int:
         """Event rows that wait for a checkpoint."""
-        return sum(table.num_rows for table in self._rows)
+        return self._held.row_count
 
     @property
     def held_bytes(self) -> int:
         """Memory of these rows and of the dead letters that wait with them."""
-        return self._held_bytes
+        return self._held.bytes
 
     @property
     def waiting_parts(self) -> int:
@@ -164,7 +120,7 @@ class PartitionFold:
     @property
     def has_let_go(self) -> bool:
         """Whether `let_go` was called: nothing can be stored any more, only published."""
-        return self._has_let_go
+        return self._held.has_let_go
 
     @property
     def is_caught_up(self) -> bool:
@@ -189,7 +145,7 @@ class PartitionFold:
         segments = range(segment_of(batch.begin), segment_of(batch.end - 1) + 1)
         folded = [self._ingest_segment(segment, batch, decoded) for segment in segments]
         self._position = batch.end
-        return _taken(batch, decoded, folded, self._stored_to)
+        return taken_of(batch.offsets, decoded, folded, self._stored_to)
 
     def _decode(self, batch: RecordBatch) -> Decoded:
         decoded = self._decoder.decode(batch.values)
@@ -209,7 +165,7 @@ class PartitionFold:
             if (offset, part.item) in self._waited:
                 self._waiting.restore(arrived(part, offset, sent_ms))
 
-    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> _Folded:
+    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> Folded:
         after = (segment + 1) * SEGMENT_OFFSETS
         found = of_segment((after - SEGMENT_OFFSETS, after), batch.offsets, decoded)
         fold = self._segment(segment)
@@ -220,10 +176,10 @@ class PartitionFold:
         calls = with_joined(new.calls, joined.calls) if joined.calls else new.calls
         refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
-        self._hold_letters(refusals, batch)
+        self._held.letters(refusals, batch, self._stored_to)
         evaluations = sum(isinstance(other.event, EvaluationEvent) for other in new.others)
         if evaluations:
-            self._hold_evaluations(new.others, batch)
+            self._held.evaluations(new.others, batch, self._stored_to)
         fold.count(parts=joined.held, evaluations=evaluations, incomplete_events=joined.incomplete)
         folded = self._fold_rows(fold, batch, calls)
         fold.read(
@@ -234,7 +190,11 @@ class PartitionFold:
         )
         if batch.end >= after:
             fold.wait_for(self._waiting.places())
-        return folded._replace(duplicates=self._new(found, batch) - self._new(new, batch), refused=refusals)
+        return folded._replace(
+            duplicates=self._new(found, batch) - self._new(new, batch),
+            crowded_out=joined.crowded_out,
+            refused=refusals,
+        )
 
     def _new(self, found: SegmentBatch, batch: RecordBatch) -> int:
         """Accepted events of a batch that are not durable."""
@@ -257,52 +217,21 @@ class PartitionFold:
             self._lost = 0
         return self._segments[segment]
 
-    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, calls: Calls) -> _Folded:
+    def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, calls: Calls) -> Folded:
         if not calls.table.num_rows:
-            return _Folded()
+            return Folded()
         enriched = self._enrich(calls.table)
         late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
         overflowed = fold.overflowed
         fold.add(enriched, late)
         overflowed = fold.overflowed - overflowed
-        places = _Places(batch.offsets[calls.record], calls.item, batch.timestamps_ms[calls.record])
-        placed = _placed(enriched.append_column("late", pa.array(late)), self._source, places)
+        places = Places(batch.offsets[calls.record], calls.item, batch.timestamps_ms[calls.record])
+        rows = placed(enriched.append_column("late", pa.array(late)), self._source, places)
         if int(places.offset[0]) < self._stored_to:
-            placed = placed.filter(pa.array(places.offset >= self._stored_to))
-        self._hold_rows(placed)
+            rows = rows.filter(pa.array(places.offset >= self._stored_to))
+        self._held.rows(rows)
         incomplete = int(np.count_nonzero((places.item < 0) & (places.offset >= self._stored_to)))
-        return _Folded(placed.num_rows, incomplete, _unpriced(placed), overflowed)
-
-    def _hold_evaluations(self, others: Sequence[Other], batch: RecordBatch) -> None:
-        log = LogOf(self._source.name, self._source.partition, batch.offsets, batch.timestamps_ms)
-        rows = evaluation_rows(others, log, self._stored_to)
-        if rows.num_rows and not self._has_let_go:
-            self._evaluations.append(rows)
-            self._held_bytes += rows.nbytes
-
-    def _hold_rows(self, table: pa.Table) -> None:
-        if table.num_rows and not self._has_let_go:
-            self._rows.append(table)
-            self._held_bytes += table.nbytes
-
-    def _hold_letters(self, refusals: Sequence[Refusal], batch: RecordBatch) -> None:
-        if self._has_let_go:
-            return
-        for refusal in refusals:
-            offset = int(batch.offsets[refusal.record])
-            if offset < self._stored_to:
-                continue
-            place = RecordPlace(
-                source=self._source.name,
-                topic=self._source.topic,
-                partition=self._source.partition,
-                offset=offset,
-                timestamp_ms=int(batch.timestamps_ms[refusal.record]),
-                key=batch.keys[refusal.record],
-            )
-            letter = dead_letter(refusal, place, self._rules.letters)
-            self._letters.append(letter)
-            self._held_bytes += len(letter.value_base64 or "") + _LETTER_BYTES
+        return Folded(rows.num_rows, incomplete, unpriced(rows), overflowed)
 
     def let_go(self) -> None:
         """Hold no rows and dead letters from now on, because nobody takes them and memory is full.
@@ -310,8 +239,7 @@ class PartitionFold:
         Windows are folded and published on, so that incidents are noticed; there are no checkpoints any more. The caller
         reads the log again from the last commit, with a new state, once rows are taken again.
         """
-        self._has_let_go = True
-        self._rows, self._evaluations, self._letters, self._held_bytes = [], [], [], 0
+        self._held.let_go()
 
     def checkpoint(self) -> Checkpoint | None:
         """Take what is new since the last call, or None if nothing is, or not yet all durable events are folded again.
@@ -321,23 +249,22 @@ class PartitionFold:
         The caller makes it durable in the order letters, rows, partials, ledger, then commits `position` and calls
         `committed`. If any of that fails for good, this object must be dropped: it has given its rows away.
         """
-        if self._has_let_go or not self.is_caught_up or self._position == self._committed:
+        if self._held.has_let_go or not self.is_caught_up or self._position == self._committed:
             return None
         segments = list(self._segments.values())
         if segments and segment_of(self._position) in self._segments:
             self._segments[segment_of(self._position)].wait_for(self._waiting.places())
         partials = [fold.dirty_partials("store") for fold in segments]
-        rows, evaluations, letters = self._rows, self._evaluations, self._letters
-        self._rows, self._evaluations, self._letters, self._held_bytes = [], [], [], 0
+        held = self._held.take()
         return Checkpoint(
             position=self._position,
-            letters=letters,
-            rows=rows,
+            letters=held.letters,
+            rows=held.rows,
             partials=pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table(),
             ledger=pa.concat_tables([fold.ledger_row() for fold in segments])
             if segments
             else LEDGER_ROWS.empty_table(),
-            evaluations=evaluations,
+            evaluations=held.evaluations,
         )
 
     def published(self) -> pa.Table:
@@ -346,7 +273,7 @@ class PartitionFold:
         After `let_go`, segments that are read to their end are forgotten with it: memory stays bounded however long it takes.
         """
         partials = [fold.dirty_partials("publish") for fold in self._segments.values()]
-        if self._has_let_go:
+        if self._held.has_let_go:
             self._forget_segments_below(self._position)
         return pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table()
 
@@ -364,85 +291,8 @@ class PartitionFold:
         }
 
 
-class _Folded(NamedTuple):
-    """What was new of a batch in one segment; refusals are all of them."""
-
-    events: int = 0
-    incomplete: int = 0
-    unpriced: int = 0
-    overflowed: int = 0
-    crowded_out: int = 0
-    duplicates: int = 0
-    refused: Sequence[Refusal] = ()
-
-
 def _refusals_of(joined: Join, batch: RecordBatch) -> list[Refusal]:
     return [
         Refusal(part.record, part.item, problem, item_bytes(batch.values[part.record], part.item))
         for part, problem in joined.refused
     ]
-
-
-def _taken(batch: RecordBatch, decoded: Decoded, folded: Sequence[_Folded], stored_to: int) -> Taken:
-    first_new = int(np.searchsorted(batch.offsets, stored_to))
-    refusals = [r for part in folded for r in part.refused if r.record >= first_new]
-    refused = sorted((refusal.record, refusal.item) for refusal in refusals)
-    record, item = _accepted_places(decoded, refused)
-    again = int(np.searchsorted(record, first_new))
-    events, incomplete = sum(part.events for part in folded), sum(part.incomplete for part in folded)
-    duplicates = sum(part.duplicates for part in folded)
-    return Taken(
-        records=len(batch.offsets) - first_new,
-        events=events,
-        incomplete=incomplete,
-        parts=len(record) - again - duplicates - (events - incomplete),
-        duplicates=duplicates,
-        unpriced=sum(part.unpriced for part in folded),
-        again=again,
-        refused=Counter(refusal.problem.reason for refusal in refusals),
-        runs=runs_of(refused, record[again:], item[again:]),
-        overflowed=sum(part.overflowed for part in folded),
-        crowded_out=sum(part.crowded_out for part in folded),
-    )
-
-
-def _accepted_places(decoded: Decoded, refused: Sequence[tuple[int, int]]) -> tuple[Int32s, Int32s]:
-    """Record and item of everything that was not refused, in the order of the log."""
-    if not decoded.others:
-        return decoded.record, decoded.item
-    gone = set(refused)
-    others = [(o.record, o.item) for o in decoded.others if (o.record, o.item) not in gone]
-    columns = np.array(others, np.int32).reshape(-1, 2)
-    record = np.concatenate((decoded.record, columns[:, 0]))
-    item = np.concatenate((decoded.item, columns[:, 1]))
-    order = np.lexsort((item, record))
-    return record[order], item[order]
-
-
-def _unpriced(table: pa.Table) -> int:
-    if "cost_usd" not in table.column_names:
-        return int(table.num_rows)
-    return int(table["cost_usd"].null_count)
-
-
-class _Places(NamedTuple):
-    """Where each event of a table stands in its partition."""
-
-    offset: Int64s
-    item: Int32s
-    sent_ms: Int64s
-
-
-def _placed(table: pa.Table, source: Source, places: _Places) -> pa.Table:
-    """Add the columns that say where each event came from."""
-    rows = table.num_rows
-    columns = {
-        "source": constant(source.name, rows),
-        "source_partition": pa.repeat(pa.scalar(source.partition, pa.int32()), rows),
-        "source_offset": pa.array(places.offset),
-        "source_index": pa.array(places.item, pa.int32()),
-        "sent_at": pa.array(places.sent_ms, TIME_MS),
-    }
-    for name, values in columns.items():
-        table = table.append_column(name, values)
-    return table

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from tokentide.schemas.rejects import RejectReason
-from tokentide.stream.decode.batch import Int32s
+from tokentide.stream.decode.batch import Decoded, Int32s, Int64s, Refusal
 
 _ITEMS: Final = 1 << 32
 """More than the items of any record."""
@@ -75,3 +76,52 @@ def runs_of(refused: Sequence[tuple[int, int]], record: Int32s, item: Int32s) ->
     accepted_before = np.searchsorted(accepted, [place * _ITEMS + item for place, item in refused])
     lengths = np.bincount(accepted_before, minlength=len(accepted) + 1)
     return Runs(int(lengths[0]), int(lengths.max()), int(lengths[-1]))
+
+
+class Folded(NamedTuple):
+    """What was new of a batch in one segment; refusals are all of them."""
+
+    events: int = 0
+    incomplete: int = 0
+    unpriced: int = 0
+    overflowed: int = 0
+    crowded_out: int = 0
+    duplicates: int = 0
+    refused: Sequence[Refusal] = ()
+
+
+def taken_of(offsets: Int64s, decoded: Decoded, folded: Sequence[Folded], stored_to: int) -> Taken:
+    """What was new of a batch with records at these offsets, where rows below `stored_to` are durable."""
+    first_new = int(np.searchsorted(offsets, stored_to))
+    refusals = [r for part in folded for r in part.refused if r.record >= first_new]
+    refused = sorted((refusal.record, refusal.item) for refusal in refusals)
+    record, item = _accepted_places(decoded, refused)
+    again = int(np.searchsorted(record, first_new))
+    events, incomplete = sum(part.events for part in folded), sum(part.incomplete for part in folded)
+    duplicates = sum(part.duplicates for part in folded)
+    return Taken(
+        records=len(offsets) - first_new,
+        events=events,
+        incomplete=incomplete,
+        parts=len(record) - again - duplicates - (events - incomplete),
+        duplicates=duplicates,
+        unpriced=sum(part.unpriced for part in folded),
+        again=again,
+        refused=Counter(refusal.problem.reason for refusal in refusals),
+        runs=runs_of(refused, record[again:], item[again:]),
+        overflowed=sum(part.overflowed for part in folded),
+        crowded_out=sum(part.crowded_out for part in folded),
+    )
+
+
+def _accepted_places(decoded: Decoded, refused: Sequence[tuple[int, int]]) -> tuple[Int32s, Int32s]:
+    """Record and item of everything that was not refused, in the order of the log."""
+    if not decoded.others:
+        return decoded.record, decoded.item
+    gone = set(refused)
+    others = [(o.record, o.item) for o in decoded.others if (o.record, o.item) not in gone]
+    columns = np.array(others, np.int32).reshape(-1, 2)
+    record = np.concatenate((decoded.record, columns[:, 0]))
+    item = np.concatenate((decoded.item, columns[:, 1]))
+    order = np.lexsort((item, record))
+    return record[order], item[order]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from aiokafka.structs import TopicPartition
 
-from tokentide.stream.partition import RecordBatch
+from tokentide.stream.record_batch import RecordBatch
 
 Place = tuple[str, int]
 """Topic and partition."""

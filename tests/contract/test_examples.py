@@ -38,8 +38,9 @@ from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.letters import LetterPolicy, letter_key
-from tokentide.stream.partition import Checkpoint, PartitionFold, PartitionRules, RecordBatch, Source
+from tokentide.stream.partition import Checkpoint, PartitionFold, PartitionRules
 from tokentide.stream.pricing.book import GenaiBook
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import Start
 from tokentide.stream.texts import DICTIONARY
 from tokentide.stream.tokens import TokenMemory

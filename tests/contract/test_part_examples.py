@@ -20,8 +20,9 @@ from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.letters import LetterPolicy
-from tokentide.stream.partition import Checkpoint, PartitionFold, PartitionRules, RecordBatch
+from tokentide.stream.partition import Checkpoint, PartitionFold, PartitionRules
 from tokentide.stream.pricing.book import GenaiBook
+from tokentide.stream.record_batch import RecordBatch
 from tokentide.stream.resume import Start
 from tokentide.stream.tokens import TokenMemory
 

@@ -34,14 +34,8 @@ from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.join.waiting import JoinLimits
 from tokentide.stream.letters import LetterPolicy
-from tokentide.stream.partition import (
-    Enrich,
-    OutOfStepError,
-    PartitionFold,
-    PartitionRules,
-    RecordBatch,
-    Source,
-)
+from tokentide.stream.partition import Enrich, OutOfStepError, PartitionFold, PartitionRules
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import LedgerEntry, Start, plan_start, segments_to_ask
 from tokentide.stream.transport.fetched import Fetched, Place

@@ -22,8 +22,9 @@ from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.letters import LetterPolicy
-from tokentide.stream.partition import PartitionFold, PartitionRules, RecordBatch, Source
+from tokentide.stream.partition import PartitionFold, PartitionRules
 from tokentide.stream.pricing.override_file import parse_overrides
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import Start
 from tokentide.stream.tokens import TokenMemory
 

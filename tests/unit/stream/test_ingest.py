@@ -20,7 +20,8 @@ from tokentide.stream import resume as resume_module
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.ingest import Ingest, Outside, Pace
-from tokentide.stream.partition import PartitionFold, Source
+from tokentide.stream.partition import PartitionFold
+from tokentide.stream.record_batch import Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start
 from tokentide.stream.transport.fetched import Fetched, Place

@@ -17,15 +17,10 @@ from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.enrich.outcome import add_status, add_window_start
 from tokentide.stream.fold.segment import FoldSettings
+from tokentide.stream.join.waiting import JoinLimits
 from tokentide.stream.letters import LetterPolicy
-from tokentide.stream.partition import (
-    Checkpoint,
-    OutOfStepError,
-    PartitionFold,
-    PartitionRules,
-    RecordBatch,
-    Source,
-)
+from tokentide.stream.partition import Checkpoint, OutOfStepError, PartitionFold, PartitionRules
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import LedgerEntry, Start, plan_start
 from tokentide.stream.taken import Runs, Taken
 
@@ -493,3 +488,17 @@ def test_what_waits_stands_in_every_row_of_the_ledger_and_is_read_again_from_the
     assert rows.select(["source_offset", "request_model", "assembled_from"]).to_pylist() == [
         {"source_offset": 3, "request_model": "m", "assembled_from": "request+response"}
     ]
+
+
+def test_what_is_crowded_out_is_told() -> None:
+    rules = RULES._replace(join=JoinLimits(room_bytes=5_000))  # two parts, and not three
+    fold = PartitionFold(SOURCE, FROM_THE_START, rules, Decoder(), enriched)
+    requests = {n: line(f"q{n}", event_type="request", request_id=f"r{n}") for n in range(4)}
+    told = [fold.ingest(batch(n, n + 1, {n: value})) for n, value in requests.items()]
+    assert [(each.events, each.incomplete, each.crowded_out, each.parts) for each in told] == [
+        (0, 0, 0, 1),
+        (0, 0, 0, 1),
+        (1, 1, 1, 1),
+        (1, 1, 1, 1),
+    ]
+    assert fold.waiting_parts == 2

@@ -9,7 +9,7 @@ from typing import Any
 from faust.types import TP
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
-from tokentide.stream.partition import Source
+from tokentide.stream.record_batch import Source
 from tokentide.stream.resume import LedgerEntry, Start
 from tokentide.stream.transport.micro_batch import LogBounds
 from tokentide.stream.worker import Worker

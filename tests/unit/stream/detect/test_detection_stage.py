@@ -22,7 +22,7 @@ from tokentide.stream.detect.messages import is_withdrawn
 from tokentide.stream.detect.rules import ErrorRate, Examples, Finding
 from tokentide.stream.detection import Detection, Outside
 from tokentide.stream.detection_table import Said
-from tokentide.stream.partition import RecordBatch
+from tokentide.stream.record_batch import RecordBatch
 from tokentide.stream.transport.fetched import Fetched, Place
 
 RULE = ErrorRate(window_minutes=1, silence_minutes=15)
