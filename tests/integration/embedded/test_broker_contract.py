@@ -150,7 +150,9 @@ class Member:
         self._thread = threading.Thread(target=self._live, args=(broker, group, topic), daemon=True)
 
     def _live(self, broker, group: str, topic: str) -> None:
-        with broker.consumer(topic, group_id=group, **SHORT_SESSION) as consumer:
+        # A leader that has not heard of the topic yet assigns nothing, and looks again when its metadata is old.
+        options = {**SHORT_SESSION, "metadata_max_age_ms": 1_000}
+        with broker.consumer(topic, group_id=group, **options) as consumer:
             while not self._is_leaving.is_set():
                 consumer.poll(timeout_ms=50)
                 self.owned = {place.partition for place in consumer.assignment()}

@@ -195,8 +195,8 @@ class World:
 
     def in_memory(self) -> set[int]:
         events = list(self.buffer._events)
-        for record in self.dispatcher._packed:
-            events += unpack(record)
+        for queued in self.dispatcher._packed:
+            events += unpack(queued.record)
         for flight in self.dispatcher._flights.values():
             events += [] if flight.spooled else unpack(flight.record)
         return {number_of(event) for event in events}
