@@ -8,6 +8,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import for_code
 
 from tokentide.config import Settings
 from tokentide.config.kafka import client_arguments
@@ -121,7 +122,8 @@ def sources(settings: Settings, topic: str) -> Mapping[Place, Source]:
     """The partitions of a topic and which log each is.
 
     Raises:
-        kafka.errors.KafkaError: the broker cannot be asked, or the topic does not exist: run `tokentide init`.
+        kafka.errors.UnknownTopicOrPartitionError: the topic does not exist; run `tokentide init`.
+        kafka.errors.KafkaError: the broker cannot be asked.
     """
     arguments = client_arguments(settings.kafka)
     admin = KafkaAdminClient(**arguments)
@@ -129,6 +131,8 @@ def sources(settings: Settings, topic: str) -> Mapping[Place, Source]:
         (described,) = admin.describe_topics([topic])
     finally:
         admin.close()
+    if described["error_code"]:
+        raise for_code(described["error_code"])(f"the topic {topic} cannot be described")
     name = f"{topic}:{described['topic_id']}"
     partitions = [int(partition["partition_index"]) for partition in described["partitions"]]
     return {(topic, partition): Source(name, topic, partition) for partition in partitions}

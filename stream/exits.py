@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from aiokafka.errors import KafkaError as ConsumerError
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from tokentide.sinks.errors import TerminalSinkError
 from tokentide.stream.metrics_http import MetricsAddressError
@@ -49,6 +49,8 @@ def exit_for(error: BaseException) -> tuple[Exit, str]:
                 Exit.CLICKHOUSE,
                 "see that ClickHouse is up and the address is right, and start the worker again",
             )
+        case UnknownTopicOrPartitionError():
+            return Exit.KAFKA, "run `tokentide init`, which makes the topics, and start the worker again"
         case KafkaError() | ConsumerError():
             return Exit.KAFKA, "see that Kafka is up and the address is right, and start the worker again"
         case OutOfStepError():

@@ -47,3 +47,11 @@ def test_it_makes_no_folders_and_logs_what_it_does_but_not_what_faust_does(new_p
     assert {path.name for path in running.folder.iterdir()} - before == {"worker-0.log"}
     logged = [json.loads(line) for line in running.logs().splitlines()]
     assert {entry["logger"] for entry in logged} == {"tokentide.worker"}
+
+
+def test_without_its_topic_it_ends_and_says_what_makes_it(new_pipeline: NewPipeline) -> None:
+    running = new_pipeline()
+    running.environment["TOKENTIDE_TOPICS_PREFIX"] = f"{running.prefix}nowhere."
+    running.start_workers(1)
+    assert running.workers[0].wait(60) == 20
+    assert "tokentide init" in running.logs()
