@@ -42,7 +42,7 @@ from tokentide.stream.partition import Enrich, OutOfStepError
 
 SEGMENT = 16
 """So small that a log of a hundred records has many segments."""
-SCHEDULES = int(os.environ.get("TOKENTIDE_DELIVERY_SCHEDULES", "30"))
+SCHEDULES = int(os.environ.get("TOKENTIDE_DELIVERY_SCHEDULES", "20"))
 
 
 def priced_by_input(table: pa.Table) -> pa.Table:
