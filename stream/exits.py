@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from tokentide.sinks.errors import TerminalSinkError
+from tokentide.sinks.failure import understand
 from tokentide.stream.metrics_http import MetricsAddressError
 from tokentide.stream.partition import OutOfStepError
 
@@ -36,6 +37,11 @@ class StalledError(Exception):
     """There is more to read and nothing was read, for longer than the setting allows."""
 
 
+def said_of(error: BaseException) -> str:
+    """What may be logged of it: ClickHouse's own words are pages, and may quote a query."""
+    return understand(error).what if isinstance(error, ClickHouseError) else str(error)
+
+
 def exit_for(error: BaseException) -> tuple[Exit, str]:
     """The exit code for what ended the worker, and what to do."""
     match error:
@@ -45,10 +51,8 @@ def exit_for(error: BaseException) -> tuple[Exit, str]:
                 "run `tokentide init`, or mend what the message names, and start the worker again",
             )
         case ClickHouseError():
-            return (
-                Exit.CLICKHOUSE,
-                "see that ClickHouse is up and the address is right, and start the worker again",
-            )
+            remedy = understand(error).remedy or "see that ClickHouse is up and the address is right"
+            return Exit.CLICKHOUSE, f"{remedy}; then start the worker again"
         case UnknownTopicOrPartitionError():
             return Exit.KAFKA, "run `tokentide init`, which makes the topics, and start the worker again"
         case KafkaError() | ConsumerError():

@@ -95,6 +95,10 @@ class ClickHouseStore:
                 log.warning("clickhouse cannot be asked where to begin; asking again", error=failure.what)
                 await asyncio.sleep(_LEDGER_PAUSE_S)
 
+    async def answers(self) -> None:
+        """Return once ClickHouse has answered what a worker begins with; raises as `ledger`."""
+        await self.ledger("", -1, range(1))
+
     def _ask(self, source: str, partition: int, segments: range) -> Sequence[LedgerEntry]:
         client = self._connect()
         try:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,7 +27,7 @@ from tokentide.stream.app import new_app
 from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
-from tokentide.stream.exits import Exit, StalledError, exit_for
+from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
 from tokentide.stream.foreign_commit import ForeignCommitWatch
 from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.ingest import Ingest, Outside, Pace
@@ -78,7 +78,11 @@ async def _run(settings: Settings) -> int:
 def _report(error: BaseException) -> int:
     code, remedy = exit_for(error)
     log.error(
-        "worker ended", error=str(error), kind=type(error).__name__, remedy=remedy, exc_info=code is Exit.BUG
+        "worker ended",
+        error=said_of(error),
+        kind=type(error).__name__,
+        remedy=remedy,
+        exc_info=code is Exit.BUG,
     )
     return int(code)
 
@@ -146,7 +150,9 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         await self._serve_metrics()
-        await self._app.start()
+        await self._until_stopped(self._store.answers())
+        if not self._stop.is_set():
+            await self._app.start()
         tasks = [] if self._stop.is_set() else self._begin_works()
         await self._stop.wait()
         self._hard_end.begin(int(Exit.STOPPED if self._failure is None else exit_for(self._failure)[0]))
@@ -160,6 +166,16 @@ class Worker:
             return _report(self._failure)
         log.info("worker stopped", events=self._ingest.counts.events)
         return int(Exit.STOPPED)
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Before it joins the group: one that cannot store would take partitions from those that can."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if working.done():
+            await working
+        else:
+            working.cancel()
 
     def _begin_works(self) -> list[asyncio.Task[None]]:
         """What runs beside the app; to be cancelled not before it has run, or Python warns that it never has."""

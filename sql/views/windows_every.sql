@@ -136,6 +136,7 @@ AS SELECT
     sum(p.gpu_utilization_e4) AS gpu_utilization_e4,
     max(p.gpu_utilization_max_e4) AS gpu_utilization_max_e4
 FROM {database}.windows_in_force AS p
+WHERE throwIf({seconds:UInt32} % 60 != 0 OR 86400 % {seconds:UInt32} != 0, 'seconds must be a multiple of 60 that divides a day, such as 300 or 3600') = 0
 GROUP BY
     window_start, environment, service, provider, model, prompt_name, variant, tenant, feature
 COMMENT 'Windows of any length: windows_every(seconds = 300).';

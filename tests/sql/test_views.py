@@ -124,6 +124,14 @@ def test_a_new_fold_of_one_segment_leaves_the_other_segments_alone(database):
     assert database.ask("SELECT calls, cost_usd FROM {database}.windows") == [(2, Decimal("7.0015"))]
 
 
+@pytest.mark.parametrize("seconds", [61, 30, 7 * 60, 172_800])
+def test_windows_of_a_length_that_does_not_divide_a_day_are_refused(database, seconds):
+    database.store([event(0)])
+    for view in ("windows_every", "costs_every", "latency_every"):
+        with pytest.raises(DatabaseError, match="multiple of 60 that divides a day"):
+            database.ask(f"SELECT * FROM {{database}}.{view}(seconds = {seconds})")
+
+
 def test_partials_without_a_ledger_row_do_not_count(database):
     database.insert("llm_windows", partial_table([event(0)]))
     assert database.ask("SELECT count() FROM {database}.windows") == [(0,)]

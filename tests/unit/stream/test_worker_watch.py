@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from faust.types import TP
 
 from tests.support.virtual_time import run_virtually
 from tests.unit.stream.test_ingest import PLACE, World
 from tokentide.sinks.errors import SinkStoppedError
-from tokentide.stream.exits import Exit, StalledError, exit_for
+from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import MicroBatchConsumer
 from tokentide.stream.worker import Worker
@@ -199,6 +200,7 @@ def runnable(world: AwayUntilToldToStop) -> Any:
     worker._settings.metrics = SimpleNamespace(port=None)
     worker._core = SimpleNamespace(rules=SimpleNamespace(fold_id=7))
     worker._ingest = world.ingest
+    worker._store = SimpleNamespace(answers=nothing)
     worker._hard_end = SimpleNamespace(begin=lambda _: None)
     worker._stop = world.stop
     worker._rejects.loops = list
@@ -237,5 +239,44 @@ def test_told_to_stop_it_stores_and_commits_what_it_has_taken() -> None:
         world.stop.set()
         assert await running == Exit.STOPPED
         assert (world.rows, world.commits) == (3, [{PLACE: 3}])
+
+    run_virtually(scenario())
+
+
+def test_a_worker_that_cannot_ask_clickhouse_does_not_join_the_group() -> None:
+    class WrongPasswordError(ClickHouseError):
+        code = 516
+
+    async def refused() -> None:
+        raise WrongPasswordError("Received ClickHouse exception, code: 516, server response: a page of it")
+
+    async def scenario() -> None:
+        worker = runnable(AwayUntilToldToStop())
+        joined: list[str] = []
+
+        async def start() -> None:
+            joined.append("joined")
+
+        worker._app.start = start
+        worker._store = SimpleNamespace(answers=refused)
+        with pytest.raises(WrongPasswordError) as ended:
+            await worker.run()
+        assert joined == []
+        code, remedy = exit_for(ended.value)
+        assert code is Exit.CLICKHOUSE
+        assert said_of(ended.value).startswith("ClickHouse error 516 AUTHENTICATION_FAILED")
+        assert "password" in remedy
+
+    run_virtually(scenario())
+
+
+def test_told_to_stop_while_it_waits_for_clickhouse_it_ends() -> None:
+    async def scenario() -> None:
+        worker = runnable(AwayUntilToldToStop())
+        worker._store = SimpleNamespace(answers=asyncio.Event().wait)
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(5)
+        worker._stop.set()
+        assert await running == Exit.STOPPED
 
     run_virtually(scenario())
