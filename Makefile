@@ -27,7 +27,7 @@ install: $(VENV)/.installed ## Install everything into .venv
 demo: install ## Start broker, ClickHouse and a worker, send traffic, show live numbers
 	@$(RUN)/tokentide demo
 
-# In the order of collection (conftest.py): else files with few tests, which are the slow ones, come last, and two processes wait for them.
+# In any order: sorted by their number of tests, as xdist would, files with few tests, which are the slow ones, come last, and two processes wait for them.
 test: install ## Run all tests (15 minutes on 2 cores); the Apache Kafka suite needs Java 17 and Maven
 	@$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
