@@ -11,6 +11,8 @@ counted, so that producers may be newer than workers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -302,17 +304,8 @@ class CallEvent(BaseModel):
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> Self:
-        for rule in CONTAINMENT:
-            if rule.inclusive_only and self.cache_reporting == "exclusive":
-                continue
-            whole = getattr(self, rule.whole)
-            known = [value for part in rule.parts if (value := getattr(self, part)) is not None]
-            if whole is not None and sum(known) > whole:
-                raise PydanticCustomError(
-                    "inconsistent",
-                    "{parts} ({sum}) is more than {whole} ({value}), which contains it",
-                    {"parts": " + ".join(rule.parts), "sum": sum(known), "whole": rule.whole, "value": whole},
-                )
+        if text := contradiction(partial(getattr, self)):
+            raise PydanticCustomError("inconsistent", "{text}", {"text": text})
         return self
 
 
@@ -330,3 +323,15 @@ CONTAINMENT: Final = (
     Containment(("cache_write_1h_input_tokens",), "cache_write_input_tokens"),
     Containment(("cache_read_input_tokens", "cache_write_input_tokens"), "input_tokens", inclusive_only=True),
 )
+
+
+def contradiction(value_of: Callable[[str], object]) -> str | None:
+    """What two numbers of a call cannot be together; `value_of` gives a column by its name, None where it is unknown."""
+    for rule in CONTAINMENT:
+        if rule.inclusive_only and value_of("cache_reporting") == "exclusive":
+            continue
+        known = [value for part in rule.parts if isinstance(value := value_of(part), int)]
+        whole = value_of(rule.whole)
+        if isinstance(whole, int) and sum(known) > whole:
+            return f"{' + '.join(rule.parts)} ({sum(known)}) is more than {rule.whole} ({whole}), which contains it"
+    return None

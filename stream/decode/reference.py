@@ -260,7 +260,7 @@ def count_unknown_fields(item: JsonObject) -> int:
 def flat_values(event: CallEvent) -> dict[str, object]:
     """Return the event's columns by flat name; empty text is None; content as described in `Decoded`."""
     values: dict[str, object] = {}
-    given = event.model_fields_set | _WITH_DEFAULT
+    given = event.model_fields_set | WITH_DEFAULT
     for attribute, names in _COLUMN_NAMES.items():
         if attribute not in given:
             continue
@@ -297,4 +297,5 @@ def _column_names() -> Mapping[str, str | Mapping[str, str]]:
 
 
 _COLUMN_NAMES: Final = _column_names()
-_WITH_DEFAULT: Final = frozenset({"environment", "region"})
+WITH_DEFAULT: Final = frozenset({"environment", "region"})
+"""Attributes, and columns, that have a value where the event has none: `default`."""

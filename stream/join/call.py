@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tokentide.schemas.call import CONTAINMENT
+from tokentide.schemas.call import contradiction as numbers_contradict
 from tokentide.schemas.limits import MAX_DURATION_MS, MAX_ERROR_MESSAGE, MAX_LABELS
 from tokentide.schemas.part import PartEvent, PartType
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
-from tokentide.stream.decode.reference import flat_values
+from tokentide.stream.decode.reference import WITH_DEFAULT, flat_values
 
 Flat = Mapping[str, object]
 """An event's columns by flat name, those that are known: as `flat_values` gives them."""
 
-_WITH_DEFAULT: Final = ("environment", "region")
 _CONTENT: Final = ("input", "output")
 _MESSAGE_CHARACTERS: Final = 4 * MAX_ERROR_MESSAGE
 
@@ -28,7 +27,7 @@ def part_values(part: PartEvent) -> Flat:
     values = flat_values(part)
     if isinstance(message := values.get("error_message"), str):
         values["error_message"] = message[:_MESSAGE_CHARACTERS]
-    for name in _WITH_DEFAULT:
+    for name in WITH_DEFAULT:
         if values.get(name) == "default":
             del values[name]
     return values
@@ -94,18 +93,13 @@ def _failed(request: Flat, waited_ms: int, error_class: str, error_type: str) ->
 
 def contradiction(call: Flat) -> Problem | None:
     """What cannot be of two parts together, each of which can (`CallEvent` checks the same within one)."""
-    for rule in CONTAINMENT:
-        if rule.inclusive_only and call.get("cache_reporting") == "exclusive":
-            continue
-        known = [value for part in rule.parts if isinstance(value := call.get(part), int)]
-        whole = call.get(rule.whole)
-        if isinstance(whole, int) and sum(known) > whole:
-            text = (
-                f"{' + '.join(rule.parts)} ({sum(known)}) is more than {rule.whole} ({whole}), which contains it, "
-                "once the parts of this request_id are joined; send these numbers in the same part"
-            )
-            return Problem(RejectReason.INCONSISTENT, text)
-    return None
+    text = numbers_contradict(call.get)
+    if text is None:
+        return None
+    return Problem(
+        RejectReason.INCONSISTENT,
+        f"{text}, once the parts of this request_id are joined; send these numbers in the same part",
+    )
 
 
 def _between_ms(request: Flat, answer: Flat) -> float | None:
