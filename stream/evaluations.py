@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pyarrow as pa
 
 from tokentide.schemas.arrow import EVALUATION_ROWS
 from tokentide.schemas.evaluation import EvaluationEvent
-from tokentide.stream.decode.batch import Int64s, Other
+from tokentide.stream.decode.batch import Other
+from tokentide.stream.record_batch import RecordBatch, Source
 
 
-class LogOf(NamedTuple):
-    """The records that events came from."""
-
-    source: str
-    partition: int
-    offsets: Int64s
-    timestamps_ms: Int64s
-
-
-def evaluation_rows(others: Sequence[Other], log: LogOf, stored_to: int) -> pa.Table:
+def evaluation_rows(others: Sequence[Other], source: Source, batch: RecordBatch, stored_to: int) -> pa.Table:
     """The rows of those that are evaluations and lie at or above an offset."""
     rows = [
-        _row(other, other.event, log)
+        _row(other, other.event, source, batch)
         for other in others
-        if isinstance(other.event, EvaluationEvent) and log.offsets[other.record] >= stored_to
+        if isinstance(other.event, EvaluationEvent) and batch.offsets[other.record] >= stored_to
     ]
     return pa.Table.from_pylist(rows, EVALUATION_ROWS)
 
 
-def _row(other: Other, event: EvaluationEvent, log: LogOf) -> dict[str, object]:
+def _row(other: Other, event: EvaluationEvent, source: Source, batch: RecordBatch) -> dict[str, object]:
     return {
         "event_id": event.event_id,
         "timestamp": event.timestamp,
@@ -43,9 +34,9 @@ def _row(other: Other, event: EvaluationEvent, log: LogOf) -> dict[str, object]:
         "quality_score": event.quality.score,
         "quality_label": event.quality.label or None,
         "labels": sorted((event.labels or {}).items()),
-        "source": log.source,
-        "source_partition": log.partition,
-        "source_offset": int(log.offsets[other.record]),
+        "source": source.name,
+        "source_partition": source.partition,
+        "source_offset": int(batch.offsets[other.record]),
         "source_index": other.item,
-        "sent_at": int(log.timestamps_ms[other.record]),
+        "sent_at": int(batch.timestamps_ms[other.record]),
     }

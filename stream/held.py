@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.batch import Other, Refusal
-from tokentide.stream.evaluations import LogOf, evaluation_rows
+from tokentide.stream.evaluations import evaluation_rows
 from tokentide.stream.letters import LetterPolicy, RecordPlace, dead_letter
 from tokentide.stream.record_batch import RecordBatch, Source
 
@@ -17,7 +17,7 @@ _LETTER_BYTES = 2_000
 """About what a dead letter takes beside the refused bytes."""
 
 
-class Waiting(NamedTuple):
+class Parcel(NamedTuple):
     """What a checkpoint takes."""
 
     rows: Sequence[pa.Table] = ()
@@ -51,8 +51,7 @@ class Held:
 
     def evaluations(self, others: Sequence[Other], batch: RecordBatch, stored_to: int) -> None:
         """Hold those of the events that are evaluations and not durable."""
-        log = LogOf(self._source.name, self._source.partition, batch.offsets, batch.timestamps_ms)
-        rows = evaluation_rows(others, log, stored_to)
+        rows = evaluation_rows(others, self._source, batch, stored_to)
         if rows.num_rows and not self.has_let_go:
             self._evaluations.append(rows)
             self.bytes += rows.nbytes
@@ -77,9 +76,9 @@ class Held:
             self._letters.append(letter)
             self.bytes += len(letter.value_base64 or "") + _LETTER_BYTES
 
-    def take(self) -> Waiting:
+    def take(self) -> Parcel:
         """Give everything away."""
-        taken = Waiting(self._rows, self._evaluations, self._letters)
+        taken = Parcel(self._rows, self._evaluations, self._letters)
         self._rows, self._evaluations, self._letters, self.bytes = [], [], [], 0
         return taken
 
