@@ -85,7 +85,7 @@ WhereText = Annotated[
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorInfo(_Part):
@@ -165,7 +165,6 @@ class CallEvent(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",
-        populate_by_name=True,
         title="Tokentide call event",
         json_schema_extra={
             "description": "One finished call of a model. Fields not named here are accepted."

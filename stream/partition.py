@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
-from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.decode.batch import Decoded, Refusal
@@ -177,7 +176,7 @@ class PartitionFold:
         refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._held.letters(refusals, batch, self._stored_to)
-        evaluations = sum(isinstance(other.event, EvaluationEvent) for other in new.others)
+        evaluations = sum(other.kind == "evaluation" for other in new.others)
         if evaluations:
             self._held.evaluations(new.others, batch, self._stored_to)
         fold.count(parts=joined.held, evaluations=evaluations, incomplete_events=joined.incomplete)

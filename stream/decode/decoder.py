@@ -188,7 +188,10 @@ def _decode_by_reference(
             if isinstance(outcome, Bad):
                 refusals.append(Refusal(record, outcome.item, outcome.problem, outcome.value))
             elif isinstance(outcome.event, PartEvent | EvaluationEvent):
-                others.append(Other(record, outcome.item, outcome.event, outcome.unknown_fields))
+                event = outcome.event
+                others.append(
+                    Other(record, outcome.item, event.event_type, flat_values(event), outcome.unknown_fields)
+                )
             else:
                 events.append(outcome.event)
                 places.append((record, outcome.item))

@@ -257,10 +257,10 @@ def count_unknown_fields(item: JsonObject) -> int:
     return count
 
 
-def flat_values(event: CallEvent) -> dict[str, object]:
-    """Return the event's columns by flat name; empty text is None; content as described in `Decoded`."""
+def flat_values(event: Event) -> dict[str, object]:
+    """The event's columns by flat name, as `batch.Flat` describes them; without defaults, and without what is empty."""
     values: dict[str, object] = {}
-    given = event.model_fields_set | WITH_DEFAULT
+    given = event.model_fields_set
     for attribute, names in _COLUMN_NAMES.items():
         if attribute not in given:
             continue
@@ -274,6 +274,9 @@ def flat_values(event: CallEvent) -> dict[str, object]:
         if isinstance(content := values.get(name), list):
             values[name] = to_json(content).decode()
             values[f"{name}_is_messages"] = True
+    for name in WITH_DEFAULT:
+        if values.get(name) == "default":
+            del values[name]
     return values
 
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tokentide.schemas.part import PartEvent
+from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
-from tokentide.stream.decode.batch import Int64s, Other
+from tokentide.stream.decode.batch import Flat, Int64s, Other
 from tokentide.stream.decode.decoder import finished, flat_table
-from tokentide.stream.join.call import part_values
+from tokentide.stream.join.call import bounded
 from tokentide.stream.join.waiting import Arrived, Joined, LogPlace, WaitingParts
 from tokentide.stream.segment_batch import Calls
 from tokentide.stream.texts import pick
@@ -23,7 +23,8 @@ class PartOf(NamedTuple):
 
     record: int
     item: int
-    event: PartEvent
+    kind: PartType
+    values: Flat
 
 
 class Records(NamedTuple):
@@ -60,16 +61,15 @@ class Join(NamedTuple):
 def parts_of(others: Sequence[Other]) -> list[PartOf]:
     """Those of them that are parts."""
     return [
-        PartOf(other.record, other.item, other.event)
+        PartOf(other.record, other.item, other.kind, other.values)
         for other in others
-        if isinstance(other.event, PartEvent)
+        if other.kind != "evaluation"
     ]
 
 
 def arrived(part: PartOf, offset: int, sent_ms: int) -> Arrived:
     """The part as it waits."""
-    place = LogPlace(offset, part.item)
-    return Arrived(place, sent_ms, part.event.event_type, part_values(part.event))
+    return Arrived(LogPlace(offset, part.item), sent_ms, part.kind, bounded(part.values))
 
 
 def join(waiting: WaitingParts, parts: Sequence[PartOf], records: Records) -> Join:

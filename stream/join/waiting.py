@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
+from tokentide.stream.decode.batch import Flat
 from tokentide.stream.join.call import (
-    Flat,
     contradiction,
     crowded_out_request,
     lone_answer,

@@ -338,3 +338,13 @@ def test_text_of_any_language_is_read_by_the_fast_path() -> None:
     texts = ["é", "日本", "😀", "\u0000", "\uffff", "\U0010ffff"]
     lines = [json.dumps(event(text), ensure_ascii=False).encode() for text in texts]
     assert Decoder().decode(lines).table["event_id"].to_pylist() == texts
+
+
+def test_a_field_has_one_name_whatever_path_decodes_it() -> None:
+    """Python's own name for `class` is none of the contract's."""
+    event = {"event_id": "a", "timestamp": 1769860800, "service": "s", "error": {"class_": "timeout"}}
+    odd = {**event, "event_id": "b", "input_tokens": 10.0}
+    values = [json.dumps(one).encode() for one in (event, odd)]
+    found = [Decoder().decode([value]) for value in values]
+    assert [decoded.unknown_fields.tolist() for decoded in found] == [[1], [1]]
+    assert all("error_class" not in decoded.table.column_names for decoded in found)
