@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := .tools/bin/uv
 RUN := $(VENV)/bin
+NATIVE := $(wildcard native/src/*.rs native/Cargo.* native/pyproject.toml native/python/tokentide_native/*)
 
 .PHONY: help install demo test check lint types bench clean
 
@@ -14,12 +15,13 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The stamp keeps a second `make` from asking the package index again.
-$(VENV)/.installed: pyproject.toml uv.lock
+$(VENV)/.installed: pyproject.toml uv.lock $(NATIVE)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed (PYTHON=… names another)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V); PYTHON=… names another"; exit 1; }
 	@echo "installing into $(VENV) (about 250 MB the first time: the ClickHouse engine is in it)"
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.8; }
-	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	@$(UV) sync --quiet --locked --all-extras --no-install-package tokentide-native --python $(PYTHON)
+	@sh native/install.sh "$(UV)" "$(PYTHON)"
 	@touch $@
 
 install: $(VENV)/.installed ## Install everything into .venv

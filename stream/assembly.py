@@ -12,8 +12,8 @@ from kafka.errors import for_code
 
 from tokentide.config import Settings
 from tokentide.config.kafka import client_arguments
+from tokentide.stream.decode.choice import ChosenDecoder, choose_decoder
 from tokentide.stream.decode.clock import ClockLimits
-from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.enrich.redact import redact
@@ -35,7 +35,7 @@ class Core(NamedTuple):
     """The parts of the pure core that partitions share."""
 
     rules: PartitionRules
-    decoder: Decoder
+    decoder: ChosenDecoder
     enricher: Enricher
 
     def partition(self, source: Source, start: Start) -> PartitionFold:
@@ -49,6 +49,7 @@ def build_core(settings: Settings) -> Core:
     Raises:
         OSError: the file of own prices cannot be read.
         ValueError: it is wrong; the message names the line.
+        DecoderMissingError: the setting asks for the native decoder, and it cannot be used.
     """
     books = price_books(settings)
     fold = FoldSettings(settings.windows.dimensions, settings.windows.series_cap)
@@ -56,7 +57,8 @@ def build_core(settings: Settings) -> Core:
     clock = ClockLimits(age_us=None if age_days is None else age_days * _DAY_US)
     letters = LetterPolicy(settings.dead_letters.max_bytes, settings.dead_letters.policy == "hash")
     rules = PartitionRules(fold, fold_id(fold, clock, [book.version for book in books]), clock, letters)
-    return Core(rules, Decoder(), Enricher(books, _content_rules(settings), TokenMemory()))
+    decoder = choose_decoder(settings.worker.decoder)
+    return Core(rules, decoder, Enricher(books, _content_rules(settings), TokenMemory()))
 
 
 def price_books(settings: Settings) -> list[PriceBook]:

@@ -10,6 +10,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from tokentide.sinks.errors import TerminalSinkError
 from tokentide.sinks.failure import understand
+from tokentide.stream.decode.choice import DecoderMissingError
 from tokentide.stream.metrics_http import MetricsAddressError
 from tokentide.stream.partition import OutOfStepError
 
@@ -59,7 +60,7 @@ def exit_for(error: BaseException) -> tuple[Exit, str]:
             return Exit.KAFKA, "see that Kafka is up and the address is right, and start the worker again"
         case OutOfStepError():
             return Exit.OUT_OF_STEP, "start the worker again"
-        case MetricsAddressError():
+        case MetricsAddressError() | DecoderMissingError():
             return Exit.SETTINGS, "mend the setting that the message names, and start the worker again"
         case StalledError():
             return Exit.STALLED, "start the worker again; if it comes back, run `tokentide doctor`"

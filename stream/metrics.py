@@ -76,6 +76,17 @@ class Metric(Enum):
         "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",
         "Above 0: raise windows.series_cap, or take a dimension out of windows.dimensions.",
     )
+    DECODER_INFO = _gauge(
+        "decoder_info",
+        "Always 1; the label is the decoder that runs: `native` or `python`. The results are the same.",
+        "`python` where speed matters: the line `worker started` of the log and `tokentide doctor` say why.",
+        labels=["decoder"],
+    )
+    DECODER_DEFECTS = _counter(
+        "decoder_defects",
+        "Batches that the native decoder gave up because of a defect of its own; they were decoded in Python.",
+        "Above 0: nothing is lost; report it, and set worker.decoder to python until it is mended.",
+    )
     DROPPED_TEXTS = _counter(
         "dropped_texts",
         "Texts and error messages that were not kept because redacting them failed.",

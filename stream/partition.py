@@ -19,8 +19,8 @@ from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.decode.batch import Decoded, Refusal
+from tokentide.stream.decode.choice import BatchDecoder
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
-from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.reference import item_bytes
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
@@ -73,7 +73,7 @@ class PartitionFold:
     """The state of one assigned partition, from its assignment on."""
 
     def __init__(
-        self, source: Source, start: Start, rules: PartitionRules, decoder: Decoder, enrich: Enrich
+        self, source: Source, start: Start, rules: PartitionRules, decoder: BatchDecoder, enrich: Enrich
     ) -> None:
         self._source = source
         self._rules = rules

@@ -46,6 +46,7 @@ from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
 from tokentide.stream.worker_metrics import (
+    decoder_samples,
     detect_samples,
     ingest_samples,
     lag_samples,
@@ -190,7 +191,11 @@ class Worker:
             works += self._detect.detection.loops()
         tasks = [asyncio.create_task(self._supervised(work)) for work in works]
         log.info(
-            "worker started", group=self._settings.worker.group_id, fold=f"{self._core.rules.fold_id:016x}"
+            "worker started",
+            group=self._settings.worker.group_id,
+            fold=f"{self._core.rules.fold_id:016x}",
+            decoder=self._core.decoder.name,
+            because=self._core.decoder.reason,
         )
         return tasks
 
@@ -225,6 +230,7 @@ class Worker:
             samples += ingest_samples(
                 self._ingest.counts, standing, self._out.partials_sent, self._core.enricher.dropped_texts
             )
+            samples += decoder_samples(self._core.decoder)
         if self._detect is not None:
             samples += detect_samples(self._detect.detection)
             positions |= self._detect.detection.positions()

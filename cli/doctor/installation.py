@@ -16,6 +16,7 @@ from tokentide import __version__
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.extras import Extra, missing_modules
 from tokentide.config import Settings
+from tokentide.config.settings import DecoderChoice
 
 OLDEST_PYTHON: Final = (3, 11)
 FREE_DISK_BYTES: Final = 2_000_000_000
@@ -29,8 +30,8 @@ _NEEDED_FOR: Final = {
 }
 
 
-def installation() -> Iterator[Finding]:
-    """Python, Tokentide and its extras, with the versions that matter."""
+def installation(choice: DecoderChoice = "auto") -> Iterator[Finding]:
+    """Python, Tokentide and its extras, with the versions that matter; `choice` is the setting worker.decoder."""
     report = Reporter("installation")
     found = platform.python_version()
     if sys.version_info[:2] < OLDEST_PYTHON:
@@ -40,6 +41,24 @@ def installation() -> Iterator[Finding]:
     yield report.ok("tokentide", f"Tokentide {__version__}, kafka-python {_version('kafka-python')}")
     for extra in ("stream", "embedded"):
         yield _extra(report, extra)
+    if not missing_modules("stream"):
+        yield _decoder(report, choice)
+
+
+def _decoder(report: Reporter, choice: DecoderChoice) -> Finding:
+    # The worker's own choice, which needs what the extra brings.
+    from tokentide.stream.decode.choice import DecoderMissingError, choose_decoder  # noqa: PLC0415
+
+    try:
+        chosen = choose_decoder(choice)
+    except DecoderMissingError as error:
+        return report.fail("decoder", str(error), "Install it, or change worker.decoder.")
+    text = f"{chosen.name}: {chosen.reason}"
+    if chosen.name == "python" and choice == "auto":
+        return report.warn(
+            "decoder", text, "Workers are exact without it, and need up to ten times the processor."
+        )
+    return report.ok("decoder", text)
 
 
 def _extra(report: Reporter, extra: Extra) -> Finding:

@@ -37,12 +37,15 @@ Flat = Mapping[str, object]
 as a mapping. Content is text, and `input_is_messages` (or `output_…`) is true where that is the JSON text of messages."""
 
 
+OtherKind = PartType | Literal["evaluation"]
+
+
 class Other(NamedTuple):
     """A good event that is no call by itself, and where it came from."""
 
     record: int
     item: int
-    kind: PartType | Literal["evaluation"]
+    kind: OtherKind
     values: Flat
     """Those that its type has. Without defaults: what it does not say must not hide what its partner says."""
     unknown_fields: int

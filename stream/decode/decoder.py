@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic_core import from_json
 
-from tokentide.schemas.arrow import arrow_type
-from tokentide.schemas.call import CallEvent
-from tokentide.schemas.columns import call_columns
-from tokentide.schemas.evaluation import EvaluationEvent
-from tokentide.schemas.part import PartEvent
-from tokentide.stream.decode.batch import Decoded, Int32s, Other, Refusal
+from tokentide.stream.decode.batch import Decoded, Int32s
 from tokentide.stream.decode.columnar import NewFields, Parsed, Unparsed, parse
 from tokentide.stream.decode.framing import Framed, frame
-from tokentide.stream.decode.reference import (
-    Bad,
-    count_unknown_fields,
-    decode_record,
-    flat_values,
-    is_too_deep,
-)
+from tokentide.stream.decode.reference import count_unknown_fields, decode_record, is_too_deep
+from tokentide.stream.decode.rows import DECODED, NO_ROWS, Judged, Rows, in_log_order
 from tokentide.stream.decode.shape import Shape, full_shape
-from tokentide.stream.texts import constant
 
 SAMPLE_LINES: Final = 64
 """Lines of a batch that the shape is learned from when Arrow refuses it."""
 
 SMALLEST_SPLIT: Final = 32
 """A refused range of so few lines goes through the reference path whole."""
-
-_DECODED: Final = {
-    **{column.name: arrow_type(column) for column in call_columns()},
-    "input_is_messages": pa.bool_(),
-    "output_is_messages": pa.bool_(),
-}
-
-
-_NAMES: Final = frozenset(
-    column.name for column in call_columns() if column.kind == "text" and (column.limit or column.choices)
-)
-"""Columns with few distinct texts; a message of an error is not one."""
-
-
-class _Rows(NamedTuple):
-    """Rows of good events and where they came from."""
-
-    table: pa.Table
-    record: Int32s
-    item: Int32s
-    unknown_fields: Int32s
-
-
-_NO_ROWS: Final = _Rows(
-    pa.table({name: pa.array([], _DECODED[name]) for name in ("event_id", "timestamp", "service")}),
-    np.empty(0, np.int32),
-    np.empty(0, np.int32),
-    np.empty(0, np.int32),
-)
 
 
 class Decoder:
@@ -79,23 +38,14 @@ class Decoder:
         first_line = _first_lines(framed)
         left: list[int] = list(framed.irregular)
         parts = list(self._decode_range(framed, first_line, 0, len(first_line) - 1, left))
-        rows, refusals, others = _decode_by_reference(values, sorted(left))
-        if left:
-            parts.append(rows)
-        whole = _in_log_order(parts)
-        return Decoded(
-            table=finished(whole.table),
-            record=whole.record,
-            item=whole.item,
-            refusals=refusals,
-            items=whole.table.num_rows + len(refusals) + len(others),
-            unknown_fields=whole.unknown_fields,
-            others=others,
-        )
+        judged = Judged()
+        for record in sorted(left):
+            judged.take(record, decode_record(values[record]))
+        return in_log_order(parts, (), judged)
 
     def _decode_range(
         self, framed: Framed, first_line: list[int], begin: int, end: int, left: list[int]
-    ) -> Iterable[_Rows]:
+    ) -> Iterable[Rows]:
         """Rows of the framed records `begin` … `end`; records for the reference path are added to `left`."""
         if begin == end:
             return
@@ -112,7 +62,7 @@ class Decoder:
             yield from self._decode_range(framed, first_line, middle, end, left)
 
     def _parse(self, text: memoryview, rows: int) -> Parsed | None:
-        for _ in range(len(_DECODED) + 2):  # each round but the last learns at least one field
+        for _ in range(len(DECODED) + 2):  # each round but the last learns at least one field
             try:
                 return parse(text, rows, self._shape, ignore_unknown=False)
             except NewFields as news:
@@ -162,90 +112,14 @@ def _sample(text: memoryview, rows: int) -> Iterable[object]:
             continue
 
 
-def _vouched_for(parsed: Parsed, record: Int32s, item: Int32s, left: list[int]) -> _Rows:
+def _vouched_for(parsed: Parsed, record: Int32s, item: Int32s, left: list[int]) -> Rows:
     """The parsed rows without the records that hold a doubtful one; those are added to `left`."""
     if not parsed.doubtful.any():
-        return _Rows(parsed.table, record, item, parsed.unknown_fields)
+        return Rows(parsed.table, record, item, parsed.unknown_fields)
     doubtful = np.unique(record[parsed.doubtful])
     left.extend(doubtful.tolist())
     kept = ~np.isin(record, doubtful)
     if not kept.any():
-        return _NO_ROWS
+        return NO_ROWS
     table = parsed.table.filter(pa.array(kept))
-    return _Rows(table, record[kept], item[kept], parsed.unknown_fields[kept])
-
-
-def _decode_by_reference(
-    values: Sequence[bytes | None], records: Sequence[int]
-) -> tuple[_Rows, list[Refusal], list[Other]]:
-    events: list[CallEvent] = []
-    places: list[tuple[int, int]] = []
-    refusals: list[Refusal] = []
-    others: list[Other] = []
-    unknown: list[int] = []
-    for record in records:
-        for outcome in decode_record(values[record]):
-            if isinstance(outcome, Bad):
-                refusals.append(Refusal(record, outcome.item, outcome.problem, outcome.value))
-            elif isinstance(outcome.event, PartEvent | EvaluationEvent):
-                event = outcome.event
-                others.append(
-                    Other(record, outcome.item, event.event_type, flat_values(event), outcome.unknown_fields)
-                )
-            else:
-                events.append(outcome.event)
-                places.append((record, outcome.item))
-                unknown.append(outcome.unknown_fields)
-    if not events:
-        return _NO_ROWS, refusals, others
-    place = np.asarray(places, dtype=np.int32)
-    rows = _Rows(events_table(events), place[:, 0], place[:, 1], np.asarray(unknown, dtype=np.int32))
-    return rows, refusals, others
-
-
-def finished(table: pa.Table) -> pa.Table:
-    """Fill in the defaults, and make dictionaries of the columns of names."""
-    for name in ("environment", "region"):
-        if name not in table.column_names:
-            table = table.append_column(name, constant("default", table.num_rows))
-        elif table[name].null_count:
-            table = table.set_column(
-                table.column_names.index(name), name, pc.fill_null(table[name], "default")
-            )
-    for place, name in enumerate(table.column_names):
-        if name in _NAMES and not pa.types.is_dictionary(table[name].type):
-            table = table.set_column(place, name, pc.dictionary_encode(table[name].combine_chunks()))
-    return table
-
-
-def events_table(events: Sequence[CallEvent]) -> pa.Table:
-    """Return the table that `Decoded` describes for events that pydantic has accepted."""
-    return flat_table([flat_values(event) for event in events])
-
-
-def flat_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """The same for events as `flat_values` gives them."""
-    names = [name for name in _DECODED if any(name in row for row in rows)]
-    return pa.table(
-        {name: pa.array([_arrow_value(row.get(name)) for row in rows], _DECODED[name]) for name in names}
-    )
-
-
-def _arrow_value(value: object) -> object:
-    return list(value.items()) if isinstance(value, dict) else value
-
-
-def _in_log_order(parts: list[_Rows]) -> _Rows:
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return _NO_ROWS
-    parts = [part for part in parts if part.table.num_rows] or parts[:1]
-    table = pa.concat_tables([part.table for part in parts], promote_options="default").combine_chunks()
-    record = np.concatenate([part.record for part in parts])
-    item = np.concatenate([part.item for part in parts])
-    unknown = np.concatenate([part.unknown_fields for part in parts])
-    order = np.lexsort((item, record))
-    if (np.diff(order) == 1).all():
-        return _Rows(table, record, item, unknown)
-    return _Rows(table.take(pa.array(order)), record[order], item[order], unknown[order])
+    return Rows(table, record[kept], item[kept], parsed.unknown_fields[kept])

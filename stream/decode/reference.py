@@ -96,7 +96,7 @@ def _decode_lines(value: bytes, text: str, error: ValueError) -> list[Good | Bad
         return [_too_many(len(lines), value)] if objects == len(lines) else refused
     if objects < len(lines) and not any(_is_object(line) for line in lines):
         return refused
-    return [_decode_line(index, line.encode()) for index, line in enumerate(lines)]
+    return [decode_line(index, line.encode()) for index, line in enumerate(lines)]
 
 
 def _is_object(line: str) -> bool:
@@ -106,7 +106,8 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _decode_line(index: int, line: bytes) -> Good | Bad:
+def decode_line(index: int, line: bytes) -> Good | Bad:
+    """Return the outcome of one item that is known to be one: its position in the record, and its own bytes."""
     try:
         parsed = from_json(line)
     except ValueError as error:

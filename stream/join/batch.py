@@ -11,7 +11,7 @@ import pyarrow as pa
 from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
 from tokentide.stream.decode.batch import Flat, Int64s, Other
-from tokentide.stream.decode.decoder import finished, flat_table
+from tokentide.stream.decode.rows import finished, flat_table
 from tokentide.stream.join.call import bounded
 from tokentide.stream.join.waiting import Arrived, Joined, LogPlace, WaitingParts
 from tokentide.stream.segment_batch import Calls

@@ -33,6 +33,7 @@ ContentPolicy = Literal["hash", "keep", "none"]
 DeadLetterPolicy = Literal["full", "hash"]
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+DecoderChoice = Literal["auto", "native", "python"]
 Stage = Literal["ingest", "detect"]
 
 _TOPIC_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
@@ -227,6 +228,10 @@ class WorkerSettings(_Group):
     )
     stages: Annotated[tuple[Stage, ...], BeforeValidator(_listed)] = Field(
         default=("ingest", "detect"), min_length=1, description="What this worker does, with commas."
+    )
+    decoder: DecoderChoice = Field(
+        default="auto",
+        description="What decodes events: the native decoder where `tokentide-native` is installed (auto), it or nothing (native), or Python.",
     )
     checkpoint_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two checkpoints while little changes."

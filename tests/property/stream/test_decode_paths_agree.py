@@ -15,7 +15,9 @@ from tokentide.schemas.columns import Column, call_columns
 from tokentide.schemas.part import PART_TYPES
 from tokentide.stream.decode import decoder as decoder_module
 from tokentide.stream.decode.batch import Decoded
-from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, finished
+from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.decode.reference import decode_record
+from tokentide.stream.decode.rows import Judged, in_log_order
 
 AWKWARD_NUMBERS = st.sampled_from(
     [
@@ -198,16 +200,10 @@ def records(draw: st.DrawFn) -> bytes | None:
 
 
 def by_reference(values: list[bytes | None]) -> Decoded:
-    rows, refusals, others = _decode_by_reference(values, range(len(values)))
-    return Decoded(
-        finished(rows.table),
-        rows.record,
-        rows.item,
-        refusals,
-        rows.table.num_rows + len(refusals) + len(others),
-        rows.unknown_fields,
-        others,
-    )
+    judged = Judged()
+    for record, value in enumerate(values):
+        judged.take(record, decode_record(value))
+    return in_log_order([], (), judged)
 
 
 def comparable(decoded: Decoded) -> dict[str, Any]:

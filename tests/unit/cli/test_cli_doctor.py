@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from fake_clickhouse import Answer, Server
@@ -431,3 +432,17 @@ def test_a_user_who_may_only_read_is_a_warning() -> None:
     assert [f.status for f in client_findings(look, Answer(b'{"result":1}'))] == ["ok"]
     unknown = Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)
     assert [f.status for f in client_findings(look, unknown)] == ["ok"]
+
+
+def test_the_decoder_that_workers_would_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokentide_native", None)
+
+    def decoder(choice: Any) -> Finding:
+        return next(finding for finding in local.installation(choice) if finding.check == "decoder")
+
+    assert (decoder("python").status, decoder("auto").status, decoder("native").status) == (
+        "ok",
+        "warn",
+        "fail",
+    )
+    assert "not installed" in decoder("auto").text

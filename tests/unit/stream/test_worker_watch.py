@@ -198,7 +198,9 @@ def runnable(world: AwayUntilToldToStop) -> Any:
     worker._settings.worker.group_id = "tokentide"
     worker._settings.worker.metadata_refresh_seconds = 1e9
     worker._settings.metrics = SimpleNamespace(port=None)
-    worker._core = SimpleNamespace(rules=SimpleNamespace(fold_id=7))
+    worker._core = SimpleNamespace(
+        rules=SimpleNamespace(fold_id=7), decoder=SimpleNamespace(name="python", reason="a test")
+    )
     worker._ingest = world.ingest
     worker._store = SimpleNamespace(answers=nothing)
     worker._hard_end = SimpleNamespace(begin=lambda _: None)
