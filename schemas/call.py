@@ -329,8 +329,10 @@ def contradiction(value_of: Callable[[str], object]) -> str | None:
     for rule in CONTAINMENT:
         if rule.inclusive_only and value_of("cache_reporting") == "exclusive":
             continue
-        known = [value for part in rule.parts if isinstance(value := value_of(part), int)]
         whole = value_of(rule.whole)
-        if isinstance(whole, int) and sum(known) > whole:
+        if not isinstance(whole, int):
+            continue
+        known = [value for part in rule.parts if isinstance(value := value_of(part), int)]
+        if sum(known) > whole:
             return f"{' + '.join(rule.parts)} ({sum(known)}) is more than {rule.whole} ({whole}), which contains it"
     return None

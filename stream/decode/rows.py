@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -140,11 +140,28 @@ def events_table(events: Sequence[CallEvent]) -> pa.Table:
 
 def flat_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """The same for events as `flat_values` gives them."""
-    names = [name for name in DECODED if any(name in row for row in rows)]
+    # An event has a third of the columns: what is there is collected row by row, and put in its place column by column.
+    found: dict[str, tuple[list[int], list[object]]] = {}
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            if name not in found:
+                found[name] = ([], [])
+            places, values = found[name]
+            places.append(place)
+            values.append(value)
     return pa.table(
-        {name: pa.array([_arrow_value(row.get(name)) for row in rows], DECODED[name]) for name in names}
+        {name: _placed(*found[name], len(rows), kind) for name, kind in DECODED.items() if name in found}
     )
 
 
-def _arrow_value(value: object) -> object:
-    return list(value.items()) if isinstance(value, dict) else value
+def _placed(places: list[int], values: list[object], rows: int, kind: pa.DataType) -> Any:
+    if pa.types.is_map(kind):
+        values = [list(labels.items()) if isinstance(labels, Mapping) else labels for labels in values]
+    column = pa.array(values, kind)
+    if len(values) == rows:
+        return column
+    which = np.zeros(rows, np.int64)
+    which[places] = np.arange(len(values))
+    unknown = np.ones(rows, np.bool_)
+    unknown[places] = False
+    return column.take(pa.array(which, mask=unknown))
