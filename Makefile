@@ -9,7 +9,7 @@ UV := .tools/bin/uv
 RUN := $(VENV)/bin
 NATIVE := $(wildcard native/src/*.rs native/Cargo.* native/pyproject.toml native/python/tokentide_native/*)
 
-.PHONY: help install demo test check lint types bench clean
+.PHONY: help install demo test check lint native types bench clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,17 @@ demo: install ## Start broker, ClickHouse and a worker, send traffic, show live 
 test: install ## Run all tests (15 minutes on 2 cores); the Apache Kafka suite needs Java 17 and Maven
 	@$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: install lint types test ## What CI runs: lint, types, tests
+check: install lint native types test ## What CI runs: lint, types, tests
 
 lint: install
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
+
+native: ## Lint and test the native decoder's own code; needs cargo
+	@cargo fmt --manifest-path native/Cargo.toml --check
+	@cargo clippy --quiet --manifest-path native/Cargo.toml --all-targets --no-default-features -- --deny warnings
+	@cargo clippy --quiet --manifest-path native/Cargo.toml -- --deny warnings
+	@cargo test --quiet --manifest-path native/Cargo.toml --no-default-features
 
 types: install
 	@$(RUN)/mypy

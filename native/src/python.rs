@@ -83,6 +83,7 @@ impl Decoder {
     }
 
     /// Decode the values of consecutive records; see `tokentide_native/__init__.pyi`.
+    #[allow(clippy::needless_pass_by_value)] // it owns what is read while the interpreter is let go
     fn decode<'py>(&self, py: Python<'py>, values: Vec<Option<PyBackedBytes>>) -> PyResult<Bound<'py, PyTuple>> {
         let texts: Vec<Option<&[u8]>> = values.iter().map(|value| value.as_deref()).collect();
         if texts.iter().flatten().map(|text| text.len()).sum::<usize>() > MAX_BATCH_BYTES {
@@ -102,7 +103,7 @@ impl Decoder {
             .map_err(|_| PanicError::new_err("the decoder met a defect of its own"))?;
         let columns = PyList::empty(py);
         for (place, buffers) in decoded.columns {
-            columns.append((place, column(py, buffers)?))?;
+            columns.append((place, column(py, &buffers)?))?;
         }
         let others = PyList::empty(py);
         for other in &decoded.others {
@@ -175,13 +176,13 @@ fn kind_of(name: &str) -> PyResult<Kind> {
     })
 }
 
-fn decimal<'py>(py: Python<'py>, picodollars: i64) -> PyResult<Bound<'py, PyAny>> {
+fn decimal(py: Python<'_>, picodollars: i64) -> PyResult<Bound<'_, PyAny>> {
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let text = format!("{}.{:012}", picodollars / 1_000_000_000_000, picodollars % 1_000_000_000_000);
     DECIMAL.import(py, "decimal", "Decimal")?.call1((text,))
 }
 
-fn column<'py>(py: Python<'py>, buffers: Buffers) -> PyResult<Bound<'py, PyTuple>> {
+fn column<'py>(py: Python<'py>, buffers: &Buffers) -> PyResult<Bound<'py, PyTuple>> {
     let validity = (buffers.nulls > 0).then(|| PyBytes::new(py, &buffers.validity));
     let own: Vec<_> = buffers.own.iter().map(|buffer| PyBytes::new(py, buffer)).collect();
     let inner: Vec<_> = buffers

@@ -383,8 +383,8 @@ fn end_of_plain(text: &[u8], mut at: usize) -> usize {
     const TOPS: u64 = 0x8080_8080_8080_8080;
     while let Some(chunk) = text.get(at..at + 8) {
         let word = u64::from_le_bytes(chunk.try_into().unwrap_or([0; 8]));
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
         // A byte's top bit is set where the byte is zero; above the first such byte there may be false ones.
         let found = (quote.wrapping_sub(ONES) & !quote)
             | (backslash.wrapping_sub(ONES) & !backslash)
