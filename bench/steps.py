@@ -85,7 +85,7 @@ def measure(
         before = clock.spent.get("decode", 0.0) + clock.spent.get("enrich", 0.0)
         with clock.step("whole"):
             partition.ingest(fetched)
-        inner = clock.spent["decode"] + clock.spent["enrich"] - before
+        inner = clock.spent["decode"] + clock.spent.get("enrich", 0.0) - before
         clock.spent["fold and place"] = (
             clock.spent.get("fold and place", 0.0) + clock.spent.pop("whole") - inner
         )
@@ -122,6 +122,10 @@ class _Timed:
     def decode(self, values: list[bytes]) -> object:
         with self._clock.step(self._name):
             return self._inner.decode(values)
+
+    def table(self, rows: list[dict[str, object]]) -> object:
+        with self._clock.step(self._name):
+            return self._inner.table(rows)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with self._clock.step(self._name):

@@ -21,7 +21,7 @@ from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.decode.batch import Decoded, Refusal
 from tokentide.stream.decode.choice import BatchDecoder
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
-from tokentide.stream.decode.reference import item_bytes
+from tokentide.stream.decode.reference import ItemBytes
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
 from tokentide.stream.held import Held
@@ -172,7 +172,7 @@ class PartitionFold:
         records = slice(found.first_record, found.last_record)
         log = Records(found.first_record, batch.offsets[records], batch.timestamps_ms[records])
         joined = join(self._waiting, parts_of(new.others), log)
-        calls = with_joined(new.calls, joined.calls) if joined.calls else new.calls
+        calls = with_joined(new.calls, joined.calls, self._decoder.table) if joined.calls else new.calls
         refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._held.letters(refusals, batch, self._stored_to)
@@ -291,7 +291,8 @@ class PartitionFold:
 
 
 def _refusals_of(joined: Join, batch: RecordBatch) -> list[Refusal]:
+    items = ItemBytes(batch.values)
     return [
-        Refusal(part.record, part.item, problem, item_bytes(batch.values[part.record], part.item))
+        Refusal(part.record, part.item, problem, items.of(part.record, part.item))
         for part, problem in joined.refused
     ]

@@ -3,7 +3,7 @@
 use crate::column::{Buffers, Column, Shape};
 use crate::row::{EventType, Reader, Row, Value};
 use crate::scan::{Broken, Cursor, Scanned};
-use crate::spec::{Contract, Kind, Node};
+use crate::spec::{ColumnSpec, Contract, Kind, Node};
 
 /// Bytes of one batch: offsets of 32 bits reach them with room for what is written longer than it came.
 pub const MAX_BATCH_BYTES: usize = 1 << 28;
@@ -103,17 +103,8 @@ pub fn decode(contract: &Contract, nodes: &[Node], values: &[Option<&[u8]>]) -> 
 
 impl<'a> Batch<'a> {
     fn new(contract: &'a Contract, nodes: &'a [Node]) -> Self {
-        let mut columns: Vec<Column> = contract.columns.iter().map(|spec| Column::new(shape_of(spec.kind))).collect();
-        let is_messages = contract
-            .columns
-            .iter()
-            .map(|spec| {
-                (spec.kind == Kind::Content).then(|| {
-                    columns.push(Column::new(Shape::Flags));
-                    columns.len() - 1
-                })
-            })
-            .collect();
+        let columns = columns_of(contract);
+        let is_messages = flags_of(contract);
         Batch {
             reader: Reader { contract, nodes },
             row: Row::new(contract.columns.len(), nodes),
@@ -338,6 +329,26 @@ impl<'a> Batch<'a> {
         }
         self.out
     }
+}
+
+/// Empty columns of a contract, and behind them those that tell messages from text.
+#[must_use]
+pub fn columns_of(contract: &Contract) -> Vec<Column> {
+    let flags = contract.columns.iter().filter(|spec| spec.kind == Kind::Content).map(|_| Shape::Flags);
+    contract.columns.iter().map(|spec| shape_of(spec.kind)).chain(flags).map(Column::new).collect()
+}
+
+/// Of each content column the place of the one that tells messages from text.
+#[must_use]
+pub fn flags_of(contract: &Contract) -> Vec<Option<usize>> {
+    let mut next = contract.columns.len();
+    let place = |spec: &ColumnSpec| {
+        (spec.kind == Kind::Content).then(|| {
+            next += 1;
+            next - 1
+        })
+    };
+    contract.columns.iter().map(place).collect()
 }
 
 fn shape_of(kind: Kind) -> Shape {

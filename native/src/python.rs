@@ -1,5 +1,6 @@
 //! The extension module: contract in, buffers out. The interpreter is not held while a batch is read.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::create_exception;
@@ -10,7 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::batch::{self, MAX_BATCH_BYTES, OtherValue};
-use crate::column::Buffers;
+use crate::column::{Buffers, Column};
+use crate::number::money_of_text;
 use crate::row::EventType;
 use crate::spec::{ColumnSpec, Containment, Contract, Kind, Limits, Node, nodes_of};
 
@@ -30,6 +32,8 @@ struct Decoder {
     contract: Contract,
     nodes: Vec<Node>,
     names: Vec<Py<PyString>>,
+    /// From a column's name to its place; those that tell messages from text stand behind the contract's.
+    places: HashMap<String, usize>,
     panic_at: Option<Vec<u8>>,
 }
 
@@ -50,6 +54,12 @@ impl Decoder {
         judgements: Vec<usize>,
         panic_at: Option<Vec<u8>>,
     ) -> PyResult<Self> {
+        let mut places: HashMap<String, usize> =
+            columns.iter().enumerate().map(|(place, column)| (column.0.clone(), place)).collect();
+        let contents: Vec<_> = columns.iter().filter(|column| column.2 == "content").collect();
+        places.extend(
+            contents.iter().zip(columns.len()..).map(|(column, place)| (format!("{}_is_messages", column.0), place)),
+        );
         let names = columns.iter().map(|column| PyString::intern(py, &column.0).unbind()).collect();
         let columns = columns
             .into_iter()
@@ -79,7 +89,7 @@ impl Decoder {
             judgements,
         };
         let nodes = nodes_of(&contract).map_err(PyValueError::new_err)?;
-        Ok(Decoder { contract, nodes, names, panic_at })
+        Ok(Decoder { contract, nodes, names, places, panic_at })
     }
 
     /// Decode the values of consecutive records; see `tokentide_native/__init__.pyi`.
@@ -101,10 +111,7 @@ impl Decoder {
                 }))
             })
             .map_err(|_| PanicError::new_err("the decoder met a defect of its own"))?;
-        let columns = PyList::empty(py);
-        for (place, buffers) in decoded.columns {
-            columns.append((place, column(py, &buffers)?))?;
-        }
+        let columns = listed(py, &decoded.columns)?;
         let others = PyList::empty(py);
         for other in &decoded.others {
             let values = PyDict::new(py);
@@ -133,6 +140,63 @@ impl Decoder {
         )
             .into_pyobject(py)
     }
+
+    /// Columns of events by flat values; see `tokentide_native/__init__.pyi`.
+    #[allow(clippy::needless_pass_by_value)]
+    fn columns<'py>(&self, py: Python<'py>, rows: Vec<Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyList>> {
+        let mut columns = batch::columns_of(&self.contract);
+        for (at, row) in rows.iter().enumerate() {
+            for (name, value) in row.iter() {
+                if let Some(place) = self.places.get(name.cast::<PyString>()?.to_str()?) {
+                    let kind = self.contract.columns.get(*place).map_or(Kind::Flag, |spec| spec.kind);
+                    set(&mut columns[*place], at, kind, &value)?;
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (place, mut column) in columns.into_iter().enumerate() {
+            if !column.is_empty() {
+                column.pad(rows.len());
+                found.push((place, column.buffers()));
+            }
+        }
+        listed(py, &found)
+    }
+}
+
+/// Set a row's value of a column.
+fn set(column: &mut Column, row: usize, kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match kind {
+        Kind::Name | Kind::Text | Kind::Content => column.text(row, value.cast::<PyString>()?.to_str()?.as_bytes()),
+        Kind::Count | Kind::Time => column.int(row, value.extract()?),
+        Kind::Float => column.float(row, value.extract()?),
+        Kind::Flag => column.flag(row, value.extract()?),
+        Kind::Money => {
+            let text = value.str()?;
+            let picodollars = money_of_text(text.to_str()?.as_bytes(), i64::MAX / 1_000_000_000_000);
+            column.int(row, picodollars.ok_or_else(|| PyValueError::new_err("no amount of money"))?);
+        }
+        Kind::Texts => {
+            let texts: Vec<String> = value.extract()?;
+            column.list(row, texts.iter().map(String::as_bytes));
+        }
+        Kind::Labels => {
+            let mut pairs = Vec::new();
+            for (key, text) in value.cast::<PyDict>()?.iter() {
+                pairs.push((key.extract::<String>()?, text.extract::<String>()?));
+            }
+            column.map(row, pairs.iter().map(|(key, text)| (key.as_bytes(), text.as_bytes())));
+        }
+    }
+    Ok(())
+}
+
+fn listed<'py>(py: Python<'py>, columns: &[(usize, Buffers)]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (place, buffers) in columns {
+        list.append((*place, column(py, buffers)?))?;
+    }
+    Ok(list)
 }
 
 impl Decoder {

@@ -7,8 +7,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, Protocol
 
+import pyarrow as pa
+
 from tokentide.config.settings import DecoderChoice
-from tokentide.stream.decode.batch import Decoded
+from tokentide.stream.decode.batch import Decoded, Flat
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.native import INTERFACE, NativeDecoder, engine_of
 
@@ -23,6 +25,9 @@ class BatchDecoder(Protocol):
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
+
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        """Return the table that `Decoded` describes for events by flat values."""
 
 
 class DecoderMissingError(Exception):
@@ -50,6 +55,10 @@ class ChosenDecoder:
         except Exception:  # noqa: BLE001 - whatever the native code meets, the batch must not be lost
             self.defects += 1
             return self._spare.decode(values)
+
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        """Return the table that `Decoded` describes for events by flat values."""
+        return self._decoder.table(rows)
 
 
 def choose_decoder(choice: DecoderChoice) -> ChosenDecoder:

@@ -18,7 +18,7 @@ from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.arrays import numbers
 from tokentide.stream.decode.batch import Decoded, Int64s, Other, Refusal
-from tokentide.stream.decode.reference import item_bytes
+from tokentide.stream.decode.reference import ItemBytes
 
 
 class ClockLimits(NamedTuple):
@@ -43,12 +43,13 @@ def refuse_wrong_clocks(
         wrong |= time_us < sent_us - limits.age_us
     if not wrong.any():
         return decoded
+    items = ItemBytes(values)
     refused = [
         Refusal(
             int(decoded.record[row]),
             int(decoded.item[row]),
             _problem(int(time_us[row]), int(sent_us[row]), limits),
-            item_bytes(values[decoded.record[row]], int(decoded.item[row])),
+            items.of(int(decoded.record[row]), int(decoded.item[row])),
         )
         for row in np.flatnonzero(wrong).tolist()
     ]
@@ -73,9 +74,9 @@ def _refuse_others(
     }
     if not wrong:
         return decoded
+    items = ItemBytes(values)
     refused = [
-        Refusal(record, item, problem, item_bytes(values[record], item))
-        for (record, item), problem in wrong.items()
+        Refusal(record, item, problem, items.of(record, item)) for (record, item), problem in wrong.items()
     ]
     kept = [other for other in decoded.others if (other.record, other.item) not in wrong]
     return replace(decoded, others=kept, refusals=_with(decoded.refusals, refused))

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic_core import from_json
 
-from tokentide.stream.decode.batch import Decoded, Int32s
+from tokentide.stream.decode.batch import Decoded, Flat, Int32s
 from tokentide.stream.decode.columnar import NewFields, Parsed, Unparsed, parse
 from tokentide.stream.decode.framing import Framed, frame
 from tokentide.stream.decode.reference import count_unknown_fields, decode_record, is_too_deep
-from tokentide.stream.decode.rows import DECODED, NO_ROWS, Judged, Rows, in_log_order
+from tokentide.stream.decode.rows import DECODED, NO_ROWS, Judged, Rows, flat_table, in_log_order
 from tokentide.stream.decode.shape import Shape, full_shape
 
 SAMPLE_LINES: Final = 64
@@ -42,6 +42,10 @@ class Decoder:
         for record in sorted(left):
             judged.take(record, decode_record(values[record]))
         return in_log_order(parts, (), judged)
+
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        """Return the table that `Decoded` describes for events by flat values."""
+        return flat_table(rows)
 
     def _decode_range(
         self, framed: Framed, first_line: list[int], begin: int, end: int, left: list[int]

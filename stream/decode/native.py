@@ -18,7 +18,7 @@ from tokentide.schemas.columns import Column, call_columns
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.fields import ColumnKind
 from tokentide.schemas.part import PART_TYPES
-from tokentide.stream.decode.batch import Decoded, Other, OtherKind
+from tokentide.stream.decode.batch import Decoded, Flat, Other, OtherKind
 from tokentide.stream.decode.reference import WITH_DEFAULT, decode_line, decode_record
 from tokentide.stream.decode.rows import NAMES, NO_ROWS, Judged, Rows, in_log_order
 
@@ -72,6 +72,10 @@ class NativeDecoder:
         for place in odd_records:
             judged.take(place, decode_record(values[place]))
         return in_log_order([rows], found, judged)
+
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        """Return the table that `Decoded` describes for these events."""
+        return _table(self._engine.columns(rows), len(rows))
 
 
 def engine_of(native: Any, **options: bytes) -> Engine:
@@ -134,13 +138,14 @@ def _rows(columns: Sequence[tuple[int, Any]], record: bytes, item: bytes, unknow
     places = np.frombuffer(record, np.int32)
     if not len(places):
         return NO_ROWS
+    table = _table(columns, len(places))
+    return Rows(table, places, np.frombuffer(item, np.int32), np.frombuffer(unknown, np.int32))
+
+
+def _table(columns: Sequence[tuple[int, Any]], rows: int) -> pa.Table:
     names = [_TYPES[place].name for place, _ in columns]
-    arrays = [_array(_TYPES[place].arrow, len(places), column) for place, column in columns]
-    return Rows(
-        pa.Table.from_arrays(arrays, names),
-        places,
-        np.frombuffer(item, np.int32),
-        np.frombuffer(unknown, np.int32),
+    return pa.Table.from_arrays(
+        [_array(_TYPES[place].arrow, rows, column) for place, column in columns], names
     )
 
 

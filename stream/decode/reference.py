@@ -6,7 +6,7 @@ It defines what is accepted; the columnar path may only accept what this one acc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -99,7 +99,7 @@ def _decode_lines(value: bytes, text: str, error: ValueError) -> list[Good | Bad
     return [decode_line(index, line.encode()) for index, line in enumerate(lines)]
 
 
-def _is_object(line: str) -> bool:
+def _is_object(line: str | bytes) -> bool:
     try:
         return isinstance(from_json(line), dict)
     except ValueError:
@@ -202,21 +202,34 @@ def _array_spans(text: str, count: int) -> list[bytes] | None:
     return spans if len(spans) == count else None
 
 
-def item_bytes(value: bytes | None, item: int) -> bytes | None:
-    """The bytes of one item of a record that was accepted, or the record where they cannot be told."""
-    if not value:
-        return value
-    text = value.decode("utf-8", "replace")
+class ItemBytes:
+    """The bytes of single items of records that were accepted. Each record is split once, however many are asked for."""
+
+    def __init__(self, values: Sequence[bytes | None]) -> None:
+        self._values = values
+        self._record = -1
+        self._items: Sequence[bytes] = ()
+
+    def of(self, record: int, item: int) -> bytes | None:
+        """The bytes of an item, or of the record where they cannot be told."""
+        if record != self._record:
+            self._record, self._items = record, _items_of(self._values[record])
+        # An event was read from it, so it is an object; where it is none, the lines are those of one object.
+        if not 0 <= item < len(self._items) or not _is_object(self._items[item]):
+            return self._values[record]
+        return self._items[item]
+
+
+def _items_of(value: bytes | None) -> Sequence[bytes]:
+    """The items of an array, or the lines if there are several; none where they cannot be told."""
+    text = (value or b"").decode("utf-8", "replace")
     if text.lstrip().startswith("["):
         try:
-            return list(_scan(text))[item]
+            return list(_scan(text))
         except (ValueError, RecursionError, IndexError):
-            return value
-    lines = [line for line in text.split("\n") if line.strip()]
-    try:
-        return lines[item].encode() if len(lines) > 1 and isinstance(json.loads(lines[item]), dict) else value
-    except (ValueError, RecursionError, IndexError):
-        return value
+            return ()
+    lines = [line.encode() for line in text.split("\n") if line.strip()]
+    return lines if len(lines) > 1 else ()
 
 
 def _scan(text: str) -> Iterator[bytes]:

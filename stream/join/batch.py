@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
 from tokentide.stream.decode.batch import Flat, Int64s, Other
-from tokentide.stream.decode.rows import finished, flat_table
+from tokentide.stream.decode.rows import finished
 from tokentide.stream.join.call import bounded
 from tokentide.stream.join.waiting import Arrived, Joined, LogPlace, WaitingParts
 from tokentide.stream.segment_batch import Calls
@@ -109,10 +109,14 @@ def _worth_a_visit(waiting: WaitingParts, of_record: dict[int, list[PartOf]], ti
     return sorted({*of_record, *late, *overfull})
 
 
-def with_joined(calls: Calls, joined: Sequence[tuple[int, Joined]]) -> Calls:
+ToTable = Callable[[Sequence[Flat]], pa.Table]
+"""Makes the table of events by flat values."""
+
+
+def with_joined(calls: Calls, joined: Sequence[tuple[int, Joined]], to_table: ToTable) -> Calls:
     """Put the calls made of parts among those that came whole."""
     rows = [call.values for _, call in joined]
-    table = finished(flat_table(rows))
+    table = finished(to_table(rows))
     made_of = [str(row["assembled_from"]) for row in rows]
     incomplete = [True if row.get("incomplete") else None for row in rows]
     table = table.append_column("assembled_from", pick(made_of, np.arange(len(rows))))

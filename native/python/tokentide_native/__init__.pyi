@@ -68,3 +68,10 @@ class Decoder:
             PanicError: nothing was decoded.
             ValueError: more than 256 MiB in one batch.
         """
+
+    def columns(self, rows: Sequence[Mapping[str, object]], /) -> list[tuple[int, _Column]]:
+        """Columns of events by flat values, one row each; names that are no column's are passed over.
+
+        Raises:
+            TypeError, ValueError: a value is not what its column holds.
+        """
