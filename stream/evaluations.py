@@ -9,6 +9,7 @@ import pyarrow as pa
 from tokentide.schemas.arrow import EVALUATION_ROWS
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.stream.decode.batch import Other
+from tokentide.stream.enrich.short_texts import SHORT_TEXTS
 from tokentide.stream.record_batch import RecordBatch, Source
 
 
@@ -32,8 +33,8 @@ def _row(other: Other, event: EvaluationEvent, source: Source, batch: RecordBatc
         "user_id": event.user_id,
         "request_id": event.request_id,
         "quality_score": event.quality.score,
-        "quality_label": event.quality.label or None,
-        "labels": sorted((event.labels or {}).items()),
+        "quality_label": SHORT_TEXTS.text(event.quality.label) if event.quality.label else None,
+        "labels": SHORT_TEXTS.labels(event.labels or {}),
         "source": source.name,
         "source_partition": source.partition,
         "source_offset": int(batch.offsets[other.record]),
