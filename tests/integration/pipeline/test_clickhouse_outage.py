@@ -124,3 +124,28 @@ def test_a_worker_that_starts_in_an_outage_waits_for_its_end(running: Pipeline, 
     running.wait()
     assert line.connections > before
     assert int(running.one("SELECT count() AS n FROM events")["n"]) == 100
+
+
+@pytest.mark.timeout(900)
+def test_a_slow_store_is_waited_for_at_the_start_and_afterwards(running: Pipeline, line: TcpProxy) -> None:
+    """Every request takes so long that no single answer comes before the group would have to be told something."""
+    running.kill_worker()
+    ship(running, 0, 500)
+    line.to_server.delay_s = 12.0
+    through(running, line, TOKENTIDE_WORKER_STAGES="ingest,detect")
+    until(lambda: "partitions assigned" in (running.folder / "worker-1.log").read_text(), what="joining", seconds=400)
+    ship(running, 500, 1_000)
+    running.wait(400)
+    assert running.workers[-1].poll() is None
+    assert int(running.one("SELECT count() AS n FROM events")["n"]) == 1_000
+    line.heal()
+    assert running.stop()[-1] == 0
+
+
+def through(running: Pipeline, line: TcpProxy, **settings: str) -> None:
+    """Start a worker that comes through the proxy."""
+    direct = running.environment
+    url = direct["TOKENTIDE_CLICKHOUSE_URL"].replace(f":{line.server_port}/", f":{line.port}/")
+    running.environment = {**direct, "TOKENTIDE_CLICKHOUSE_URL": url, **settings}
+    running.start_workers(1)
+    running.environment = direct
