@@ -94,7 +94,9 @@ def new_consumer(settings: Settings, group_id: str) -> AIOKafkaConsumer:
         session_timeout_ms=round(worker.session_timeout_seconds * 1_000),
         rebalance_timeout_ms=round(worker.session_timeout_seconds * 1_000),
         heartbeat_interval_ms=round(worker.heartbeat_seconds * 1_000),
-        max_poll_interval_ms=300_000,
+        # While memory is full a worker fetches nothing until ClickHouse has taken a checkpoint, however slowly: it is not to lose its
+        # partitions over it. Whether it has died the heartbeats tell, whether it stands still `StallWatch`.
+        max_poll_interval_ms=86_400_000,
         fetch_max_bytes=worker.fetch_max_bytes,
         max_partition_fetch_bytes=worker.fetch_max_partition_bytes,
         fetch_max_wait_ms=worker.fetch_max_wait_ms,

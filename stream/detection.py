@@ -50,6 +50,9 @@ _COMMIT_S: Final = 5.0
 _MOST_LINES: Final = 20
 """Log lines for what is said at once: an outage of a provider may open thousands of incidents."""
 
+_SAID_WITHIN_S: Final = 30.0
+"""How long a slow ClickHouse may keep incidents from being noticed, at each assignment."""
+
 _EXAMPLES_AFTER_S: Final = 2.0
 """The events of a partial are stored a moment after it is published, or before."""
 _EXAMPLES_TRIES: Final = 3
@@ -276,10 +279,12 @@ class Detection:
             return
         heard = await self._outside.topic.heard()
         try:
-            stored = await self._outside.table.said()
-        except (ClickHouseError, OSError) as error:
+            async with asyncio.timeout(_SAID_WITHIN_S):
+                stored = await self._outside.table.said()
+        except (ClickHouseError, OSError) as error:  # a time-out too
             # Its rows only matter where Kafka has lost its own; and it will be written to once it is back.
-            log.warning("clickhouse does not say which incidents it knows", error=str(error))
+            said = str(error) or f"no answer within {_SAID_WITHIN_S:g} s"
+            log.warning("clickhouse does not say which incidents it knows", error=said)
             stored = Said({anomaly.anomaly_id: anomaly.revision for anomaly in heard}, [])
         for anomaly in (*heard, *stored.open):
             self._announcements.heard(anomaly)

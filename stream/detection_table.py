@@ -14,6 +14,7 @@ import pyarrow as pa
 from tokentide.schemas.aggregates import DIMENSIONS
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.arrow import MONEY, TIME_US
+from tokentide.sinks.kept_client import KeptClient
 from tokentide.stream.detect.rules import Examples
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class AnomalyTable:
 
     def __init__(self, store: Store, connect: Callable[[], Client]) -> None:
         self._store = store
-        self._connect = connect
+        self._client = KeptClient(connect)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anomaly-queries")
 
     async def insert(self, anomalies: Sequence[Anomaly]) -> None:
@@ -113,14 +114,7 @@ class AnomalyTable:
         return await self._asked(lambda client: _examples(client, anomaly, kind))
 
     async def _asked(self, ask: Callable[[Client], _Result]) -> _Result:
-        def work() -> _Result:
-            client = self._connect()
-            try:
-                return ask(client)
-            finally:
-                client.close()
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._client.ask, ask)
 
     def close(self) -> None:
         """End the thread; a query under way finishes first."""

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from tokentide.schemas.arrow import EVALUATION_ROWS
 from tokentide.stream.decode.batch import Other
+from tokentide.stream.enrich.short_texts import SHORT_TEXTS
 from tokentide.stream.record_batch import RecordBatch, Source
 
 _AS_SENT: Final = (
-    "event_id", "timestamp", "service", "tenant", "user_id", "request_id", "quality_score", "quality_label",
+    "event_id", "timestamp", "service", "tenant", "user_id", "request_id", "quality_score",
 )  # fmt: skip
 
 
@@ -28,11 +29,12 @@ def evaluation_rows(others: Sequence[Other], source: Source, batch: RecordBatch,
 
 def _row(other: Other, source: Source, batch: RecordBatch) -> dict[str, object]:
     values = other.values
-    labels = values.get("labels")
+    label, labels = values.get("quality_label"), values.get("labels")
     return {
         **{name: values.get(name) for name in _AS_SENT},
         "environment": values.get("environment", "default"),
-        "labels": sorted(labels.items()) if isinstance(labels, Mapping) else [],
+        "quality_label": SHORT_TEXTS.text(label) if isinstance(label, str) else None,
+        "labels": SHORT_TEXTS.labels(labels if isinstance(labels, Mapping) else {}),
         "source": source.name,
         "source_partition": source.partition,
         "source_offset": int(batch.offsets[other.record]),

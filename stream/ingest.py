@@ -15,7 +15,7 @@ import structlog
 
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.durable import Letters, Store, make_durable
-from tokentide.stream.partition import Checkpoint, PartitionFold
+from tokentide.stream.partition import Checkpoint, OutOfStepError, PartitionFold
 from tokentide.stream.resume import Start
 from tokentide.stream.transport.fetched import Fetched, Place
 
@@ -81,7 +81,8 @@ class Ingest:
         self._checkpoint_began_s = 0.0
         self._checkpointing = asyncio.Lock()
         self._is_outage = False
-        self._rewound: set[Place] = set()
+        self._rewound: dict[Place, int] = {}
+        """Partitions that were sought elsewhere, and where what had been fetched of them goes on."""
         self.counts = counts
 
     def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
@@ -91,12 +92,21 @@ class Ingest:
         self._starts = {place: (start, generation) for place, start in starts.items()}
         self._room.set()
 
-    def begin_again(self, starts: Mapping[Place, Start], generation: int) -> None:
-        """These partitions, of those assigned in this generation, are read again: their state is stale."""
+    def begin_again(self, starts: Mapping[Place, Start], generation: int) -> Sequence[Place]:
+        """These partitions, of those assigned in this generation, are read again: their state is stale.
+
+        Returns those that have to be sought; the others are there already.
+        """
+        sought = []
         for place, start in starts.items():
-            self._assigned.pop(place, None)
+            assigned = self._assigned.pop(place, None)
+            before = self._starts.get(place, (start, generation))[0].fetch_from
+            goes_on = before if assigned is None else assigned.fold.position
             self._starts[place] = (start, generation)
-            self._rewound.add(place)
+            if goes_on != start.fetch_from:
+                self._rewound[place] = goes_on
+                sought.append(place)
+        return sought
 
     def forget(self) -> None:
         """Partitions were revoked."""
@@ -137,7 +147,7 @@ class Ingest:
     async def take(self, fetched: Fetched, generation: int) -> None:
         """Fold a batch; waits while too much is held, or in an outage lets it go."""
         place = fetched.place
-        if self._is_from_before_the_rewind(place, fetched.batch.begin):
+        if self._is_from_before_the_rewind(place, fetched.batch.begin, fetched.batch.end):
             return
         fold = self._fold_for(place, generation)
         if fold is None:
@@ -160,13 +170,19 @@ class Ingest:
             if self._is_outage:
                 self._let_go()
 
-    def _is_from_before_the_rewind(self, place: Place, begin: int) -> bool:
-        """Whether a batch was fetched before its partition was sought back."""
+    def _is_from_before_the_rewind(self, place: Place, begin: int, end: int) -> bool:
+        """Whether a batch was fetched before its partition was sought elsewhere."""
         if place not in self._rewound:
             return False
-        if begin > self._starts[place][0].fetch_from:
+        fetch_from = self._starts[place][0].fetch_from
+        if begin == self._rewound[place]:
+            if begin == fetch_from:
+                raise OutOfStepError(f"offset {begin} may come twice: it was fetched, and sought")
+            self._rewound[place] = end
             return True
-        self._rewound.discard(place)
+        if begin > fetch_from:
+            return True
+        del self._rewound[place]
         return False
 
     def _let_go(self) -> None:
@@ -189,6 +205,8 @@ class Ingest:
         if start is None or start[1] != generation:
             return None
         fold = self._new_partition(place, start[0])
+        if start[0].is_provisional:
+            fold.let_go()
         self._assigned[place] = _Assigned(fold, generation)
         return fold
 
@@ -250,8 +268,10 @@ class Ingest:
         self._is_outage = False
         self._room.set()
         # Only now: what was let go is read again from the commit that has just been made.
-        if let_go := [place for place, assigned in self._assigned.items() if assigned.fold.has_let_go]:
-            await self._outside.rewind(let_go)
+        let_go = {place for place, assigned in self._assigned.items() if assigned.fold.has_let_go}
+        let_go |= {place for place, (start, _) in self._starts.items() if start.is_provisional}
+        if let_go:
+            await self._outside.rewind(sorted(let_go))
 
     async def _store(self, taken: Mapping[Place, tuple[_Assigned, Checkpoint]]) -> None:
         checkpoints = [checkpoint for _, checkpoint in taken.values()]

@@ -41,6 +41,8 @@ class Start(NamedTuple):
     """Places (offset, item) of parts of calls that waited for their partner at `read_from`, in the order of the log."""
     lost_parts: int = 0
     """Such parts that retention has taken."""
+    is_provisional: bool = False
+    """Planned without the ledger: windows may be published, nothing may be stored or committed."""
 
     @property
     def fetch_from(self) -> int:
@@ -81,6 +83,14 @@ def plan_start(committed: int | None, earliest: int, entries: Sequence[LedgerEnt
     pending = sorted(max(before).pending) if before else []
     waiting = tuple(place for place in pending if place[0] >= earliest)
     return start._replace(waiting=waiting, lost_parts=len(pending) - len(waiting))
+
+
+def provisional_start(committed: int | None, earliest: int) -> Start:
+    """Where to begin while the ledger cannot be asked: as a rule where `plan_start` would, but parts of calls that waited
+    there, and what retention did to the segment, are unknown. So what is folded from here is for the windows topic alone.
+    """
+    start = _without_parts(committed, earliest, (), 0)
+    return Start(start.read_from, start.resume_at, start.resume_at, is_provisional=True)
 
 
 def _without_parts(committed: int | None, earliest: int, entries: Sequence[LedgerEntry], fold: int) -> Start:

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 from faust.types import TP
@@ -29,6 +29,7 @@ from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
 from tokentide.stream.foreign_commit import ForeignCommitWatch
+from tokentide.stream.group_readers import has_readers
 from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.kafka_out import KafkaOut
@@ -40,7 +41,7 @@ from tokentide.stream.partition import PartitionFold
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.reject_incidents import RejectIncidents
 from tokentide.stream.reject_stage import RejectStage
-from tokentide.stream.resume import Start, plan_start, segments_to_ask
+from tokentide.stream.resume import Start, plan_start, provisional_start, segments_to_ask
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.fetched import Place
@@ -55,6 +56,15 @@ from tokentide.stream.worker_metrics import (
 )
 
 log = structlog.get_logger("tokentide.worker")
+
+_PLANNED_WITHIN_S: Final = 3.0
+"""While partitions are planned the group hears nothing of this worker: long before the session is over, and no longer than it takes a
+ClickHouse that answers at all. (aiokafka sends no heartbeats meanwhile, so a worker that waited for a slow one lost its
+partitions again and again.)"""
+
+_AWAY_GRACE_S: Final = 20.0
+"""So long a worker that starts waits for ClickHouse in any case."""
+_LOOK_AGAIN_S: Final = 5.0
 
 _OUTAGE_AFTER = RetryPolicy(deadline_s=10.0)
 """An insert that fails for so long is an outage, and told as one each time."""
@@ -111,6 +121,7 @@ class Worker:
             ),
             lambda: open_client(settings.clickhouse),
             self._outage,
+            should_stop=self._stop.is_set,
         )
         out = self._out = KafkaOut(
             lambda: new_producer(settings),
@@ -151,7 +162,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         await self._serve_metrics()
-        await self._until_stopped(self._store.answers())
+        if "ingest" in self._settings.worker.stages:
+            await self._until_it_may_join()
         if not self._stop.is_set():
             await self._app.start()
         tasks = [] if self._stop.is_set() else self._begin_works()
@@ -168,15 +180,33 @@ class Worker:
         log.info("worker stopped", events=self._ingest.counts.events)
         return int(Exit.STOPPED)
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Before it joins the group: one that cannot store would take partitions from those that can."""
-        working, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if working.done():
-            await working
-        else:
-            working.cancel()
+    async def _until_it_may_join(self) -> None:
+        """Wait for ClickHouse: who cannot store would take partitions from those who can.
+
+        Where it does not answer and nobody reads the events either, windows are folded and published all the same, so that incidents
+        are noticed. Who is refused, by its password for one, ends.
+        """
+        asking = asyncio.create_task(self._store.answers())
+        stopping = asyncio.create_task(self._stop.wait())
+        patience_s = _AWAY_GRACE_S
+        while not (
+            await asyncio.wait((asking, stopping), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        )[0]:
+            if not await self._has_readers():
+                log.warning(
+                    "clickhouse does not answer, and nobody reads the events: incidents are noticed without it",
+                    remedy="see that ClickHouse is up and the address is right; rows are stored once it answers",
+                )
+                break
+            log.warning("clickhouse does not answer; the partitions stay with the workers that have them")
+            patience_s = _LOOK_AGAIN_S
+        for task in (asking, stopping):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, SinkStoppedError):
+            await asking
+
+    async def _has_readers(self) -> bool:
+        return await asyncio.to_thread(has_readers, self._settings, self._settings.topics.events)
 
     def _begin_works(self) -> list[asyncio.Task[None]]:
         """What runs beside the app; to be cancelled not before it has run, or Python warns that it never has."""
@@ -331,6 +361,7 @@ class Worker:
 
     async def _rewind(self, places: Sequence[Place]) -> None:
         """Read partitions again from what is durable."""
+        await self._store.answers()  # which may take hours: the broker is asked afterwards
         await self._read_again(places, self._plan)
         log.info("read again what was let go", partitions=_names(places))
 
@@ -354,8 +385,8 @@ class Worker:
         }
         if generation != self._app.consumer_generation_id:
             return  # assigned anew meanwhile, with positions planned anew
-        self._ingest.begin_again(starts, generation)
-        await consumer.rewind({TP(*place): start.fetch_from for place, start in starts.items()})
+        sought = self._ingest.begin_again(starts, generation)
+        await consumer.rewind({TP(*place): starts[place].fetch_from for place in sought})
 
     async def _find_sources(self) -> None:
         """Ask which log each partition is: the topic may have been made anew, or been given more partitions."""
@@ -366,11 +397,7 @@ class Worker:
         events = self._settings.topics.events
         if any(tp.topic == events for tp in bounds):
             await self._find_sources()
-        starts = {
-            (tp.topic, tp.partition): await self._plan(tp, found)
-            for tp, found in bounds.items()
-            if tp.topic == events
-        }
+        starts = await self._planned_soon({tp: found for tp, found in bounds.items() if tp.topic == events})
         self._ingest.begin(starts, generation)
         self._rejects.begin([partition for _, partition in starts], generation)
         begins = {TP(*place): start.fetch_from for place, start in starts.items()}
@@ -379,6 +406,24 @@ class Worker:
             begins |= await self._detect.plan_start(windows, generation)
         log.info("partitions assigned", generation=generation, positions=_positions(starts))
         return begins
+
+    async def _planned_soon(self, bounds: Mapping[TP, LogBounds]) -> Mapping[Place, Start]:
+        """By the ledger, as far as it answers soon; the others are planned again by it once it does (`_rewind`)."""
+        within_s = min(_PLANNED_WITHIN_S, self._settings.worker.session_timeout_seconds / 3)
+        starts: dict[Place, Start] = {}
+        with contextlib.suppress(TimeoutError, SinkStoppedError):
+            async with asyncio.timeout(within_s):
+                for tp, found in bounds.items():
+                    starts[tp.topic, tp.partition] = await self._plan(tp, found)
+        late = {(tp.topic, tp.partition): found for tp, found in bounds.items() if tuple(tp) not in starts}
+        if late:
+            log.warning(
+                "clickhouse does not say what is stored: windows are published meanwhile, nothing is stored or committed",
+                partitions=_names(list(late)),
+            )
+        return starts | {
+            place: provisional_start(found.committed, found.earliest) for place, found in late.items()
+        }
 
     async def _plan_anew(self, _: TP, bounds: LogBounds) -> Start:
         return plan_start(None, bounds.earliest, (), self._core.rules.fold_id)

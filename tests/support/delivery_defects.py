@@ -64,7 +64,15 @@ def _without_what_waits(start: Start, committed: int | None) -> Start:
     return start._replace(waiting=())
 
 
-DEFECTS_OF_PARTS = {"what waits is forgotten": Defect(plan=_without_what_waits)}
+def _as_if_known(start: Start, committed: int | None) -> Start:
+    del committed
+    return start._replace(is_provisional=False)
+
+
+DEFECTS_OF_PARTS = {
+    "what waits is forgotten": Defect(plan=_without_what_waits),
+    "stored without the ledger": Defect(plan=_as_if_known),
+}
 """Found only where calls come in parts."""
 
 DEFECTS = {

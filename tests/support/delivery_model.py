@@ -37,7 +37,7 @@ from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import Enrich, OutOfStepError, PartitionFold, PartitionRules
 from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.reject_alarm import RejectAlarm
-from tokentide.stream.resume import LedgerEntry, Start, plan_start, segments_to_ask
+from tokentide.stream.resume import LedgerEntry, Start, plan_start, provisional_start, segments_to_ask
 from tokentide.stream.transport.fetched import Fetched, Place
 
 TOPIC = "llm.events"
@@ -154,6 +154,8 @@ class Faults(NamedTuple):
     retention: bool = False
     zombies: bool = True
     """Who loses its partitions may go on writing; else it ends."""
+    provisional: float = 0.0
+    """Of a partition that is assigned: the ledger does not answer in time."""
 
 
 NO_FAULTS = Faults()
@@ -199,19 +201,27 @@ class Process:
         world.generation += 1
         self._generation = world.generation
         await pause(self._chance)
-        self.ingest.begin(self._plan(world.places), self._generation)
+        starts = {place: self._first_plan(place[1]) for place in world.places}
+        self._seek(starts)
+        self._durable |= {place: world.committed.get(place[1], 0) for place in starts}
+        self.ingest.begin(starts, self._generation)
 
-    def _plan(self, places: Sequence[Place]) -> Mapping[Place, Start]:
-        starts = {place: self._world.plan(place[1]) for place in places}
+    def _first_plan(self, partition: int) -> Start:
+        if self._chance.random() < self._faults.provisional:
+            return self._world.plan_without_ledger(partition)
+        return self._world.plan(partition)
+
+    def _seek(self, starts: Mapping[Place, Start]) -> None:
         self._positions |= {place: start.fetch_from for place, start in starts.items()}
-        self._durable |= {place: self._world.committed.get(place[1], 0) for place in places}
-        return starts
 
     async def _rewind(self, places: Sequence[Place]) -> None:
         generation = self._generation
         await self._moment()
         if generation == self._generation:
-            self.ingest.begin_again(self._plan(places), generation)
+            starts = {place: self._world.plan(place[1]) for place in places}
+            self._durable |= {place: self._world.committed.get(place[1], 0) for place in places}
+            sought = self.ingest.begin_again(starts, generation)
+            self._seek({place: starts[place] for place in sought})
 
     async def _begin_anew(self, places: Sequence[Place]) -> None:
         raise AssertionError(f"the log of {places} has never lost its end")
@@ -410,6 +420,11 @@ class World:
             if key[:2] == (SOURCE_NAME, partition) and key[2] in asked
         ]
         return self.defect.plan(plan_start(committed, earliest, entries, self.rules.fold_id), committed)
+
+    def plan_without_ledger(self, partition: int) -> Start:
+        """Where a worker begins meanwhile."""
+        committed, earliest = self.committed.get(partition), self.log.earliest[partition]
+        return self.defect.plan(provisional_start(committed, earliest), committed)
 
     def has_read(self, partition: int) -> bool:
         """Whether nothing is left to do: all is committed, or stored, and retention took what would be read again."""

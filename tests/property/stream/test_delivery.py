@@ -148,6 +148,7 @@ def faults_of(chance: random.Random, *, retention: bool = False) -> Faults:
         held_bytes=chance.choice([1 << 30, 4_000]),
         retention=retention,
         zombies=not retention or chance.random() < 0.5,
+        provisional=chance.choice([0.0, 0.3, 1.0]),
     )
 
 

@@ -20,7 +20,7 @@ from tokentide.stream import resume as resume_module
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.ingest import Ingest, Outside, Pace
-from tokentide.stream.partition import PartitionFold
+from tokentide.stream.partition import OutOfStepError, PartitionFold
 from tokentide.stream.record_batch import Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start
@@ -668,5 +668,98 @@ def test_a_refused_commit_is_no_checkpoint() -> None:
         await world.take(0, 3)
         await world.ingest.checkpoint()
         assert (world.ingest.counts.checkpoints, world.ingest.counts.committed_events) == (0, 0)
+
+    run(scenario)
+
+
+# --- a partition that begins without the ledger
+
+
+def provisional(at: int) -> Start:
+    return Start(at, at, at, is_provisional=True)
+
+
+def test_without_the_ledger_windows_are_published_and_nothing_is_stored_or_committed() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0), OTHER: Start(0, 0, 0)}, 1)
+        await world.take(0, 3)
+        await world.take(0, 2, place=OTHER)
+        await world.ingest._publish([assigned.fold for assigned in world.ingest._assigned.values()])
+        assert sum(table.num_rows for table in world.published) > 0
+        await world.ingest.checkpoint()
+        assert world.rows == 2, "those of the other partition"
+        assert world.commits == [{OTHER: 2}]
+        assert world.rewound == [[PLACE]]
+
+    run(scenario)
+
+
+def test_with_the_ledger_it_is_read_again_and_stored() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 3)
+        await world.ingest.checkpoint()  # whose rewind knows the ledger
+        await world.take(3, 5)  # fetched before it was sought back
+        assert world.ingest.positions() == {PLACE: 0}
+        await world.take(0, 5)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits) == (5, [{PLACE: 5}])
+
+    run(scenario)
+
+
+def test_one_of_which_nothing_has_come_yet_is_planned_again_too_and_not_sought() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.ingest.checkpoint()
+        assert world.rewound == [[PLACE]]
+        await world.ingest.checkpoint()
+        assert world.rewound == [[PLACE]]
+        await world.take(0, 3)  # was on its way all the time
+        await world.ingest.checkpoint()
+        assert (world.rows, world.begun_anew) == (3, [])
+
+    run(scenario)
+
+
+def test_only_those_that_are_elsewhere_are_sought() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0), OTHER: provisional(0)}, 1)
+        await world.take(0, 3)
+        assert world.ingest.begin_again({PLACE: Start(0, 0, 0), OTHER: Start(0, 0, 0)}, 1) == [PLACE]
+
+    run(scenario)
+
+
+def test_what_was_fetched_before_a_partition_was_sought_forward_is_left_out() -> None:
+    """As where the ledger knows that retention has taken the beginning of the segment."""
+
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 2)
+        assert world.ingest.begin_again({PLACE: Start(9, 9, 9)}, 1) == [PLACE]
+        await world.take(2, 4)
+        await world.take(4, 7)
+        await world.take(9, 11)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits, world.begun_anew) == (2, [{PLACE: 11}], [])
+
+    run(scenario)
+
+
+def test_a_batch_that_may_be_either_ends_the_worker() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 2)
+        world.ingest.begin_again({PLACE: Start(4, 4, 4)}, 1)
+        await world.take(2, 4)
+        with pytest.raises(OutOfStepError):
+            await world.take(4, 6)
 
     run(scenario)

@@ -196,6 +196,7 @@ def runnable(world: AwayUntilToldToStop) -> Any:
 
     worker = watched({}, world.ingest.positions, None)
     worker._settings.worker.group_id = "tokentide"
+    worker._settings.worker.stages = ("ingest",)
     worker._settings.worker.metadata_refresh_seconds = 1e9
     worker._settings.metrics = SimpleNamespace(port=None)
     worker._core = SimpleNamespace(
