@@ -354,6 +354,31 @@ def test_that_only_lengths_are_stored_is_said_of_these_settings_alone(tmp_path: 
     assert "`tokentide up`" in found["content"].text
 
 
+class Group:
+    """What a broker tells of a group."""
+
+    def __init__(self, members: int, error: str | None = None) -> None:
+        self._told = {"members": [{}] * members, "error": error}
+
+    def describe_groups(self, groups: list[str]) -> dict[str, dict[str, object]]:
+        return {groups[0]: self._told}
+
+
+def test_a_coordinator_that_moves_is_not_taken_for_a_group_without_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = [Group(0, "[Error 15] CoordinatorNotAvailableError"), Group(3)]
+    monkeypatch.setattr("tokentide.cli.kafka_patience.admin_client", lambda _: nullcontext(later.pop(0)))
+    monkeypatch.setattr("tokentide.cli.kafka_patience.time.sleep", lambda _: None)
+    moving = Group(0, "[Error 16] NotCoordinatorError")
+    assert kafka_checks.members(KafkaSettings(), moving, "g") == 3
+
+
+def test_a_group_that_the_broker_does_not_know_has_nobody() -> None:
+    gone = Group(0, "[Error 69] GroupIdNotFoundError")
+    assert kafka_checks.members(KafkaSettings(), gone, "g") == 0
+
+
 # ClickHouse
 
 
