@@ -14,6 +14,7 @@ from tokentide.cli.exits import CliError, NotReadyError, RefusedError, Unreachab
 from tokentide.cli.kafka_trouble import TROUBLE
 from tokentide.cli.terminal import clipped, printable
 from tokentide.config import KafkaSettings, client_arguments
+from tokentide.config.kafka_diagnosis import diagnose
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -125,6 +126,10 @@ def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings)
             )
         case errors.UnknownTopicOrPartitionError():
             return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
+        case _ if isinstance(error, gave_up) and (found := diagnose(kafka)) is not None:
+            if found.kind == "login":
+                return RefusedError(f"Kafka at {found.what}", hint=found.remedy)
+            return UnreachableError(f"Kafka at {found.what}", hint=found.remedy, may_pass=found.may_pass)
         case _ if isinstance(error, gave_up):
             reason = f": {_reason(trouble)}" if trouble is not None else ""
             hint = (

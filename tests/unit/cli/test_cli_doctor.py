@@ -79,7 +79,9 @@ def test_services_that_do_not_answer_are_failures_with_a_remedy_each(
 def test_for_a_human_the_remedy_follows_an_arrow(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
-    assert "  FAIL  brokers: Kafka at 127.0.0.1:1 does not answer\n        → Check" in shown
+    assert (
+        "  FAIL  brokers: Kafka at 127.0.0.1:1 does not answer: connection refused\n        → Check" in shown
+    )
     assert "checks failed; the arrows say what to do." in shown
     assert "c4nary" not in shown
 
