@@ -146,8 +146,9 @@ AWAY = Diagnosis("address", "b:1 does not answer: connection refused", "Check ka
 def test_a_client_that_gives_up_is_told_what_a_look_at_the_listener_finds(
     looked: Diagnosis,
     code: ExitCode,
-    may_pass: bool,
     diagnosis: list[Diagnosis | None],
+    *,
+    may_pass: bool,
 ) -> None:
     diagnosis.append(looked)
     error = as_ours(errors.KafkaTimeoutError())
