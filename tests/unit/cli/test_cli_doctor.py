@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import pytest
 from fake_clickhouse import Answer, Server
@@ -33,6 +33,7 @@ from tokentide.config import KafkaSettings, load, load_settings
 from tokentide.sql.errors import NewerDatabaseError
 
 errors = kafka_python_errors()
+MB, GB = 10**6, 10**9
 REPORT = Reporter("area")
 NOBODY = {
     "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
@@ -144,6 +145,61 @@ def test_a_spool_folder_that_cannot_be_written_is_a_failure(
     settings = load_settings(environ={"TOKENTIDE_SPOOL_DIR": str(tmp_path / "not" / "yet")})
     found = {f.check: f.status for f in local.machine(settings, has_kafka=True, has_clickhouse=True)}
     assert found["spool"] == "fail"
+
+
+class Usage(NamedTuple):
+    """What `shutil.disk_usage` returns."""
+
+    total: int
+    used: int
+    free: int
+
+
+def disks_of(
+    monkeypatch: pytest.MonkeyPatch, free: Mapping[Path, int], *, spool: Path | None = None
+) -> dict[str, Finding]:
+    """Findings about this machine, where so many bytes are free on the disks of these folders, and much elsewhere."""
+
+    def usage(folder: Path) -> Usage:
+        return Usage(1000 * GB, 0, free.get(Path(folder).absolute(), 500 * GB))
+
+    monkeypatch.setattr(local.shutil, "disk_usage", usage)
+    environ = {"TOKENTIDE_SPOOL_DIR": str(spool)} if spool else {}
+    found = local.machine(load_settings(environ=environ), has_kafka=True, has_clickhouse=True)
+    return {finding.check: finding for finding in found}
+
+
+def test_a_full_disk_under_the_data_of_up_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "disk, ./tokentide-data" not in disks_of(monkeypatch, {})
+    data = tmp_path / "tokentide-data"
+    data.mkdir()
+    assert disks_of(monkeypatch, {})["disk, ./tokentide-data"].status == "ok"
+    assert disks_of(monkeypatch, {data: 1 * GB})["disk, ./tokentide-data"].status == "warn"
+    full = disks_of(monkeypatch, {data: 20 * MB})["disk, ./tokentide-data"]
+    assert (full.status, full.text) == ("fail", "20.0 MB free of 1.0 TB")
+    assert "retention.events_days" in full.remedy
+
+
+def test_a_full_disk_under_the_spool_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    full = disks_of(monkeypatch, {spool: 3 * MB}, spool=spool)["spool"]
+    assert (full.status, full.text) == ("fail", f"{spool}: 3.0 MB free of 1.0 TB")
+    assert "spool.dir" in full.remedy
+    assert disks_of(monkeypatch, {spool: 200 * MB}, spool=spool)["spool"].status == "warn"
+    assert disks_of(monkeypatch, {}, spool=spool)["spool"].status == "ok"
+
+
+def test_a_spool_in_the_home_folder_is_looked_at_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "spool").mkdir()
+    found = disks_of(monkeypatch, {tmp_path / "spool": 3 * MB}, spool=Path("~/spool"))["spool"]
+    assert found.status == "fail"
 
 
 def test_a_spool_larger_than_the_disk_is_a_warning(tmp_path: Path) -> None:
@@ -444,10 +500,35 @@ def test_a_clock_that_is_off_is_a_warning(off_s: float, status: str) -> None:
     assert found.status == status
 
 
-def test_a_disk_that_is_nearly_full_is_a_warning() -> None:
-    rows = b'{"name":"a","free_space":"5","total_space":"100"}\n{"name":"b","free_space":"50","total_space":"100"}\n'
-    found = client_findings(lambda client: checks._disks(REPORT, client), Answer(rows))
-    assert statuses(found) == [("disk a", "warn"), ("disk b", "ok")]
+def disk_row(name: str, free: int, total: int, unreserved: int | None = None) -> bytes:
+    row = {
+        "name": name, "path": f"/data/{name}/", "free": str(min(free, free if unreserved is None else unreserved)),
+        "total": str(total),
+    }  # fmt: skip
+    return json.dumps(row).encode() + b"\n"
+
+
+def test_disks_of_clickhouse_are_told_with_place_and_units_and_a_full_one_is_a_failure() -> None:
+    rows = [
+        disk_row("empty", 600 * GB, 1000 * GB),
+        disk_row("low", 90 * GB, 1000 * GB),
+        disk_row("full", 300 * MB, 1000 * GB),
+        disk_row("none", 0, 600 * MB),
+        disk_row("endless", 2**64 - 1, 2**64 - 1),
+    ]
+    found = client_findings(lambda client: checks._disks(REPORT, client), Answer(b"".join(rows)))
+    assert statuses(found) == [
+        ("disk empty", "ok"),
+        ("disk low", "warn"),
+        ("disk full", "fail"),
+        ("disk none", "fail"),
+        ("disk endless", "ok"),
+    ]
+    assert found[2].text == "300.0 MB free of 1.0 TB at /data/full/"
+    assert found[3].text == "0 B free of 600.0 MB at /data/none/"
+    assert found[4].text == "no limit at /data/endless/"
+    assert "retention.events_days" in found[2].remedy
+    assert "tokentide init" in found[2].remedy
 
 
 def test_a_user_who_may_only_read_is_a_warning() -> None:
