@@ -99,7 +99,11 @@ class Worker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._started_at = time.time()
-        self._metrics = MetricsServer(self._exposition, lambda: not self._stop.is_set())
+        self._metrics = MetricsServer(
+            self._exposition,
+            lambda: not self._stop.is_set(),
+            allowed_hosts=settings.metrics.allowed_hosts,
+        )
         self._tries = FailedTries()
         self._store = ClickHouseStore(
             ClickHouseSink.from_settings(
