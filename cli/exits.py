@@ -87,5 +87,9 @@ class RefusedError(CliError):
     exit_code = ExitCode.REFUSED
 
 
+class ForbiddenError(RefusedError):
+    """The user of ClickHouse lacks a right."""
+
+
 class UnknownTableError(RefusedError):
     """ClickHouse knows no such database or table: most often `tokentide init` has not run yet."""

@@ -102,10 +102,11 @@ def _migrations(report: Reporter, settings: Settings) -> Iterator[Finding]:
 
 def _rights(report: Reporter, clickhouse: ClickHouseHttp, database: str) -> Iterator[Finding]:
     """Whether the user may write where a worker writes; a reader need not."""
+    is_reader = bool(int(str(clickhouse.value("SELECT getSetting('readonly') AS readonly"))))
     lacking = [
         table
         for table in WRITTEN_TABLES
-        if not _is_granted(clickhouse, f"INSERT, SELECT ON `{database}`.`{table}`")
+        if is_reader or not _is_granted(clickhouse, f"INSERT, SELECT ON `{database}`.`{table}`")
     ]
     user = clickhouse.url.user
     if lacking:

@@ -16,7 +16,6 @@ from fake_clickhouse import Answer, Server
 from kafka_errors import kafka_python_errors
 
 from tokentide.cli import kafka_access
-from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.commands import doctor as doctor_command
 from tokentide.cli.doctor import clickhouse_checks as checks
 from tokentide.cli.doctor import installation as local
@@ -531,11 +530,34 @@ def test_disks_of_clickhouse_are_told_with_place_and_units_and_a_full_one_is_a_f
     assert "tokentide init" in found[2].remedy
 
 
-def test_a_user_who_may_only_read_is_a_warning() -> None:
-    def look(client: ClickHouseHttp) -> list[Finding]:
-        return list(checks._rights(REPORT, client, "metrics"))
+def rights_of(*answers: Answer) -> Finding:
+    (found,) = client_findings(lambda client: checks._rights(REPORT, client, "metrics"), *answers)
+    return found
 
-    assert [f.status for f in client_findings(look, Answer(b'{"result":0}'))] == ["warn"]
-    assert [f.status for f in client_findings(look, Answer(b'{"result":1}'))] == ["ok"]
-    unknown = Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)
-    assert [f.status for f in client_findings(look, unknown)] == ["ok"]
+
+WRITES = Answer(b'{"readonly":0}')
+
+
+def test_a_user_who_may_only_read_is_a_warning() -> None:
+    assert rights_of(WRITES, Answer(b'{"result":0}')).status == "warn"
+    assert rights_of(WRITES, Answer(b'{"result":1}')).status == "ok"
+    assert (
+        rights_of(WRITES, Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)).status
+        == "ok"
+    )
+
+
+@pytest.mark.parametrize("readonly", [1, 2])
+def test_a_user_with_a_read_only_profile_may_write_nothing_whatever_is_granted(readonly: int) -> None:
+    found = rights_of(Answer(b'{"readonly":%d}' % readonly), Answer(b'{"result":1}'))
+    assert found.status == "warn"
+    assert "good for readers" in found.text
+
+
+def test_what_a_reader_may_not_look_at_is_not_checked_and_no_failure() -> None:
+    denied = Answer(b"Code: 497. DB::Exception: ann: Not enough privileges. (ACCESS_DENIED)", 403)
+    (found,) = client_findings(
+        lambda client: REPORT.guarded("disks", lambda: checks._disks(REPORT, client)), denied
+    )
+    assert (found.check, found.status) == ("disks", "skip")
+    assert "Not enough privileges" in found.text
