@@ -27,7 +27,7 @@ from tokentide.stream.app import new_app
 from tokentide.stream.assembly import build_core, new_producer, sources
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
-from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
+from tokentide.stream.exits import Exit, StalledError, exit_for, told_of
 from tokentide.stream.foreign_commit import ForeignCommitWatch
 from tokentide.stream.group_readers import has_readers
 from tokentide.stream.hard_end import HardEnd
@@ -83,14 +83,14 @@ async def _run(settings: Settings) -> int:
         worker = Worker(settings, HardEnd())
         return await worker.run()
     except Exception as error:  # noqa: BLE001 - the outermost loop: every end has a code and a line
-        return _report(error)
+        return _report(error, settings)
 
 
-def _report(error: BaseException) -> int:
-    code, remedy = exit_for(error)
+def _report(error: BaseException, settings: Settings) -> int:
+    code, said, remedy = told_of(error, settings.kafka)
     log.error(
         "worker ended",
-        error=said_of(error),
+        error=said,
         kind=type(error).__name__,
         remedy=remedy,
         exc_info=code is Exit.BUG,
@@ -110,7 +110,11 @@ class Worker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._started_at = time.time()
-        self._metrics = MetricsServer(self._exposition, lambda: not self._stop.is_set())
+        self._metrics = MetricsServer(
+            self._exposition,
+            lambda: not self._stop.is_set(),
+            allowed_hosts=settings.metrics.allowed_hosts,
+        )
         self._tries = FailedTries()
         self._store = ClickHouseStore(
             ClickHouseSink.from_settings(
@@ -176,7 +180,7 @@ class Worker:
             task.cancel()
         await self._end()
         if self._failure is not None:
-            return _report(self._failure)
+            return _report(self._failure, self._settings)
         log.info("worker stopped", events=self._ingest.counts.events)
         return int(Exit.STOPPED)
 

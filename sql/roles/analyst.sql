@@ -39,3 +39,6 @@ GRANT SELECT ON system.columns TO tokentide_analyst;
 GRANT SELECT ON system.functions TO tokentide_analyst;
 
 GRANT SELECT ON system.settings TO tokentide_analyst;
+
+-- `tokentide doctor` tells how much room is left.
+GRANT SELECT ON system.disks TO tokentide_analyst;

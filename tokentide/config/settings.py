@@ -38,6 +38,7 @@ Stage = Literal["ingest", "detect"]
 
 _TOPIC_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_ALLOWED_HOST: Final = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 def _listed(value: object) -> object:
@@ -425,6 +426,21 @@ class MetricsSettings(_Group):
         le=65_535,
         description="Port to listen on; unset: no server; 0: any free one. Several workers of `up` have this one and the next.",
     )
+    allowed_hosts: Names = Field(
+        default=(),
+        description="Names that it is asked by, with commas, beside addresses, `localhost` and the machine's own name; `.example.org`: all "
+        "names below it; `*`: any. Others get 403, since a web page could have pointed them here.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for number, name in enumerate(names, 1):
+            if _ALLOWED_HOST.fullmatch(name) is None:
+                raise ValueError(
+                    f"entry {number} is no host name, such as worker-1 or .svc.cluster.local (no scheme, no port), nor `*`"
+                )
+        return tuple(name.lower().rstrip(".") for name in names)
 
 
 class LogSettings(_Group):
