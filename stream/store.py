@@ -36,10 +36,12 @@ class InsertSink(Protocol):
 
 
 _LEDGER_QUERY = """
-    SELECT first_offset, version, fold, lost, pending_offsets, pending_items
+    SELECT
+        first_offset, version, fold, lost,
+        if(segment <= {last:Int64}, pending_offsets, []), if(segment <= {last:Int64}, pending_items, []),
+        limited_from
     FROM ledger
-    WHERE source = {source:String} AND source_partition = {partition:Int32}
-        AND segment BETWEEN {first:Int64} AND {last:Int64}
+    WHERE source = {source:String} AND source_partition = {partition:Int32} AND segment >= {first:Int64}
 """
 
 
@@ -77,7 +79,7 @@ class ClickHouseStore:
                 return
 
     async def ledger(self, source: str, partition: int, segments: range) -> Sequence[LedgerEntry]:
-        """The ledger's entries of these segments, one after the other; asks again for a minute where that may help.
+        """The ledger's entries of these segments and, without what waits, of all later ones; asks again for a minute where that may help.
 
         Raises:
             clickhouse_connect.driver.exceptions.ClickHouseError: ClickHouse cannot be asked.
@@ -108,10 +110,7 @@ class ClickHouseStore:
             ).result_rows
         finally:
             client.close()
-        return [
-            LedgerEntry(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)))
-            for row in rows
-        ]
+        return [LedgerEntry(*row[:4], tuple(zip(row[4], row[5], strict=True)), row[6]) for row in rows]
 
     def close(self) -> None:
         """End the thread; an insert under way finishes first."""
