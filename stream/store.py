@@ -110,7 +110,10 @@ class ClickHouseStore:
             ).result_rows
         finally:
             client.close()
-        return [LedgerEntry(*row[:4], tuple(zip(row[4], row[5], strict=True)), row[6]) for row in rows]
+        return [
+            LedgerEntry(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)), row[6])
+            for row in rows
+        ]
 
     def close(self) -> None:
         """End the thread; an insert under way finishes first."""
