@@ -124,6 +124,33 @@ def test_parts_are_joined_over_a_segments_end_by_a_worker_that_never_saw_them_ar
     running.run("audit")
 
 
+def test_a_request_that_waits_far_back_is_found_without_reading_all_that_lies_between(
+    new_pipeline: NewPipeline,
+) -> None:
+    """Fetches are so small that the segment takes ten of them; all but the first and the last are left out."""
+    running = new_pipeline(
+        TOKENTIDE_TOPICS_PARTITIONS="1",
+        TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS="3",
+        TOKENTIDE_WORKER_HEARTBEAT_SECONDS="1",
+        TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES="65536",
+    )
+    let_senders_date_records(running)
+    send(running, event("request", "a", request_model="gpt-4o-mini"))
+    fill(running, SEGMENT_OFFSETS + 100)
+    running.start_workers(1)
+    running.wait()
+    running.kill_worker(0)
+    ((pending,),) = running.client.query("SELECT pending_offsets FROM ledger WHERE segment = 0").result_rows
+    assert list(pending) == [0]
+
+    send(running, event("response", "a", at_s=1.5, output_tokens=7))
+    running.start_workers(1)
+    running.wait()
+    place = SEGMENT_OFFSETS + 101
+    assert rows(running) == [("a", "response-a", "request+response", None, "ok", "", 1500.0, 7, place, 0)]
+    running.run("audit")
+
+
 def test_parts_through_the_sdk_meet_over_several_partitions_and_workers(new_pipeline: NewPipeline) -> None:
     running = new_pipeline(TOKENTIDE_TOPICS_PARTITIONS="4")
     running.start_workers(2)
