@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -135,7 +136,8 @@ def test_a_request_that_waits_far_back_is_found_without_reading_all_that_lies_be
         TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES="65536",
     )
     let_senders_date_records(running)
-    send(running, event("request", "a", request_model="gpt-4o-mini"))
+    now_ms = round(time.time() * 1_000)  # as the filler, which it must not outwait
+    send(running, event("request", "a", request_model="gpt-4o-mini"), at_ms=now_ms)
     fill(running, SEGMENT_OFFSETS + 100)
     running.start_workers(1)
     running.wait()
@@ -143,7 +145,7 @@ def test_a_request_that_waits_far_back_is_found_without_reading_all_that_lies_be
     ((pending,),) = running.client.query("SELECT pending_offsets FROM ledger WHERE segment = 0").result_rows
     assert list(pending) == [0]
 
-    send(running, event("response", "a", at_s=1.5, output_tokens=7))
+    send(running, event("response", "a", at_s=1.5, output_tokens=7), at_ms=now_ms + 1_000)
     running.start_workers(1)
     running.wait()
     place = SEGMENT_OFFSETS + 101
