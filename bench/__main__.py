@@ -14,13 +14,18 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="*", choices=["steps", "paths", "throughput", "latency", "emit", []], default=[]
+        "what",
+        nargs="*",
+        choices=["steps", "paths", "throughput", "latency", "restart", "emit", []],
+        default=[],
     )
-    parser.add_argument("--events", type=int, default=1_000_000, help="events of a throughput run")
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="events of a run of throughput or restart"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
-    chosen = arguments.what or ["steps", "paths", "throughput", "latency", "emit"]
+    chosen = arguments.what or ["steps", "paths", "throughput", "latency", "restart", "emit"]
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
     for name in chosen:
@@ -51,6 +56,11 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
 
         with stand() as made:
             return throughput(made, events=arguments.events, runs=arguments.runs)
+    if name == "restart":
+        from bench.restart import restart
+
+        with stand() as made:
+            return restart(made, events=arguments.events, runs=arguments.runs)
     if name == "latency":
         from bench.latency import latency
         from bench.traffic import SERIES

@@ -40,7 +40,8 @@ class Core(NamedTuple):
 
     def partition(self, source: Source, start: Start) -> PartitionFold:
         """A newly assigned partition."""
-        return PartitionFold(source, start, self.rules, self.decoder, self.enricher)
+        again = self.enricher.for_windows
+        return PartitionFold(source, start, self.rules, self.decoder, self.enricher, enrich_for_windows=again)
 
 
 def build_core(settings: Settings) -> Core:

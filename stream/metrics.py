@@ -39,12 +39,12 @@ class Metric(Enum):
     EVENTS_FOLDED = _counter("events_folded", "Events that were counted, priced and folded into windows.")
     EVENTS_READ_AGAIN = _counter(
         "events_read_again",
-        "Stored events that were folded again, because a segment is always read from its start.",
+        "Stored events that were folded again, because an open span is always read from its start.",
         "Grows at each start and each change of the group. Often: see why workers start or leave.",
     )
     DUPLICATES = _counter(
         "duplicates",
-        "Events left out because their id had come before in the same segment.",
+        "Events left out because their id had come before in the same span.",
         "Many: a producer sends again what was acknowledged.",
     )
     UNPRICED_EVENTS = _counter(

@@ -39,10 +39,12 @@ class InsertSink(Protocol):
 
 
 _LEDGER_QUERY = """
-    SELECT first_offset, version, fold, lost, pending_offsets, pending_items
+    SELECT
+        first_offset, version, fold, lost,
+        if(segment <= {last:Int64}, pending_offsets, []), if(segment <= {last:Int64}, pending_items, []),
+        limited_from
     FROM ledger
-    WHERE source = {source:String} AND source_partition = {partition:Int32}
-        AND segment BETWEEN {first:Int64} AND {last:Int64}
+    WHERE source = {source:String} AND source_partition = {partition:Int32} AND segment >= {first:Int64}
 """
 
 
@@ -89,7 +91,7 @@ class ClickHouseStore:
                 return
 
     async def ledger(self, source: str, partition: int, segments: range) -> Sequence[LedgerEntry]:
-        """The ledger's entries of these segments, however long ClickHouse is away.
+        """The ledger's entries of these segments and, without what waits, of all later ones, however long ClickHouse is away.
 
         Raises:
             clickhouse_connect.driver.exceptions.ClickHouseError: ClickHouse refuses for good.
@@ -161,5 +163,6 @@ def _ledger(source: str, partition: int, segments: range, client: Client) -> lis
         _LEDGER_QUERY, parameters={"source": source, "partition": partition, **span}
     ).result_rows
     return [
-        LedgerEntry(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True))) for row in rows
+        LedgerEntry(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)), row[6])
+        for row in rows
     ]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import structlog
 from faust.types import TP
 from kafka.errors import KafkaError
@@ -44,7 +45,7 @@ from tokentide.stream.reject_stage import RejectStage
 from tokentide.stream.resume import Start, plan_start, provisional_start, segments_to_ask
 from tokentide.stream.stall import StallWatch
 from tokentide.stream.store import ClickHouseStore
-from tokentide.stream.transport.fetched import Place
+from tokentide.stream.transport.fetched import Place, Sift
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
 from tokentide.stream.worker_metrics import (
     decoder_samples,
@@ -390,6 +391,7 @@ class Worker:
         if generation != self._app.consumer_generation_id:
             return  # assigned anew meanwhile, with positions planned anew
         sought = self._ingest.begin_again(starts, generation)
+        consumer.sifts = _sifts(starts)
         await consumer.rewind({TP(*place): starts[place].fetch_from for place in sought})
 
     async def _find_sources(self) -> None:
@@ -403,6 +405,7 @@ class Worker:
             await self._find_sources()
         starts = await self._planned_soon({tp: found for tp, found in bounds.items() if tp.topic == events})
         self._ingest.begin(starts, generation)
+        self._consumer().sifts = _sifts(starts)
         self._rejects.begin([partition for _, partition in starts], generation)
         begins = {TP(*place): start.fetch_from for place, start in starts.items()}
         if self._detect is not None:
@@ -452,6 +455,15 @@ class Worker:
                 remedy="raise topics.events_retention_hours: it has to outlast the time that workers do not run",
             )
         return start
+
+
+def _sifts(starts: Mapping[Place, Start]) -> Mapping[TP, Sift]:
+    """Of partitions that are read from further back than they are folded from, only what waits is wanted before that."""
+    return {
+        TP(*place): Sift(np.array(start.waiting, np.int64)[:, 0], start.read_from)
+        for place, start in starts.items()
+        if start.waiting
+    }
 
 
 def _names(places: Sequence[Place]) -> list[str]:

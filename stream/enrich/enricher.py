@@ -42,11 +42,15 @@ class Enricher:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows of `EVENT_ROWS` that can be known from the events, with the columns that occur."""
+        table = self.for_windows(table)
+        table = scrub_error_messages(table, MAX_ERROR_MESSAGE, self._message)
+        table = SHORT_TEXTS.table(table)
+        return reduce_content(table, self._content)
+
+    def for_windows(self, table: pa.Table) -> pa.Table:
+        """The same columns as far as windows are made of them; texts are as they were sent. For events whose rows are stored."""
         table = add_status(table)
         table = add_window_start(table)
         table = add_token_counts(table, self._memory)
         table = add_costs(table, self._rates)
-        table = classify_errors(table)
-        table = scrub_error_messages(table, MAX_ERROR_MESSAGE, self._message)
-        table = SHORT_TEXTS.table(table)
-        return reduce_content(table, self._content)
+        return classify_errors(table)

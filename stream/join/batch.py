@@ -28,7 +28,7 @@ class PartOf(NamedTuple):
 
 
 class Records(NamedTuple):
-    """The records of a batch that lie in one segment."""
+    """The records of a batch that lie in one span."""
 
     first: int
     """Position of the first of them in the batch."""

@@ -12,7 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from tokentide.stream.transport.batches import Batches
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Sift
 
 
 class LogBounds(NamedTuple):
@@ -105,12 +105,14 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
             for tp, offset in found.items()
         }
 
-    async def seek_all(self, positions: Mapping[TP, int]) -> None:
-        """Read on from these positions."""
-        await self.call_thread(self._seek_all, positions)
+    async def seek_all(self, positions: Mapping[TP, int], sifts: Mapping[TP, Sift]) -> None:
+        """Read on from these positions, leaving out what sifts do not want."""
+        await self.call_thread(self._seek_all, positions, sifts)
 
-    async def _seek_all(self, positions: Mapping[TP, int]) -> None:
+    async def _seek_all(self, positions: Mapping[TP, int], sifts: Mapping[TP, Sift]) -> None:
         consumer = self._ensure_consumer()
+        kept = {tp: sift for tp, sift in self._batches.sifts.items() if tp not in positions}
+        self._batches.sifts = kept | {tp: sift for tp, sift in sifts.items() if tp in positions}
         for tp, position in positions.items():
             if TopicPartition(*tp) in consumer.assignment():
                 consumer.seek(TopicPartition(*tp), position)
@@ -132,6 +134,8 @@ class MicroBatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = cast("MutableMapping[TP, int | None]", _NothingRead())
+        self.sifts: Mapping[TP, Sift] = {}
+        """For the next time that partitions are sought: what is wanted before all is."""
 
     def _new_consumer_thread(self) -> MicroBatchThread:
         return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -153,7 +157,7 @@ class MicroBatchConsumer(driver.Consumer):
         thread, transport = self._fetching, cast("MicroBatchTransport", self.transport)
         generation = self.app.consumer_generation_id
         positions = await transport.plan_start(await thread.log_bounds(), generation)
-        await thread.seek_all(positions)
+        await thread.seek_all(positions, self.sifts)
         return positions
 
     async def commit_position(self, positions: Mapping[TP, int]) -> bool:
@@ -174,7 +178,7 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Read these partitions on from these positions; batches fetched before may still arrive."""
-        await self._fetching.seek_all(positions)
+        await self._fetching.seek_all(positions, self.sifts)
 
     async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
         """Of each partition the first offset that was sent at a time or later; None where there is none."""

@@ -30,6 +30,7 @@ from tokentide.stream.counts import IngestCounts
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.durable import EVALUATIONS_TABLE, EVENTS_TABLE, LEDGER_TABLE, WINDOWS_TABLE
+from tokentide.stream.fold.extent import SpanLimits
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.join.waiting import JoinLimits
@@ -46,6 +47,12 @@ SOURCE_NAME = f"{TOPIC}:id"
 
 SHORT_WAITS = JoinLimits(answer_wait_ms=120_000, request_wait_ms=40_000, room_bytes=20_000)
 """A request waits for some twelve records of `random_log`, an answer for four, and ten parts have room."""
+
+WHOLE_SEGMENTS = SpanLimits(work_ns=1 << 62)
+SHORT_SPANS = SpanLimits(work_ns=40_000)
+"""Some seven ordinary records; one refused item, or one part, is a span of its own."""
+LONGER_SPANS = SpanLimits(work_ns=200_000)
+"""Some three parts. Ordinary records have room for all of a segment of 16 offsets."""
 
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
@@ -167,6 +174,7 @@ class Defect(NamedTuple):
     ingest: type[Ingest] = Ingest
     plan: Callable[[Start, int | None], Start] = lambda start, _: start
     """Changes where a worker begins; also told the committed offset."""
+    partition: type[PartitionFold] = PartitionFold
 
 
 SOUND = Defect()
@@ -209,7 +217,9 @@ class Process:
     def _first_plan(self, partition: int) -> Start:
         if self._chance.random() < self._faults.provisional:
             return self._world.plan_without_ledger(partition)
-        return self._world.plan(partition)
+        start = self._world.plan(partition)
+        self._world.starts.append((partition, start))
+        return start
 
     def _seek(self, starts: Mapping[Place, Start]) -> None:
         self._positions |= {place: start.fetch_from for place, start in starts.items()}
@@ -314,7 +324,7 @@ class Process:
 
     def _new_partition(self, place: Place, start: Start) -> PartitionFold:
         source, world = Source(SOURCE_NAME, *place), self._world
-        return PartitionFold(source, start, world.rules, Decoder(), world.enrich)
+        return world.defect.partition(source, start, world.rules, Decoder(), world.enrich)
 
     async def _moment(self) -> None:
         """Between two instructions: others go on, this one may end."""
@@ -395,6 +405,8 @@ class World:
     generation: int = 0
     stored_again: list[tuple[int, int]] = field(default_factory=list)
     """Partition and offset of rows, letters and commits below the commit at which their worker began: a defect."""
+    starts: list[tuple[int, Start]] = field(default_factory=list)
+    """Where workers began, by partition."""
     has_lost: bool = False
     """Retention has taken something."""
     store_is_open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -414,12 +426,16 @@ class World:
                 row["version"],
                 row["fold"],
                 row["lost"],
-                tuple(zip(row["pending_offsets"], row["pending_items"], strict=True)),
+                tuple(zip(row["pending_offsets"], row["pending_items"], strict=True))
+                if key[2] in asked
+                else (),
+                row["limited_from"],
             )
             for key, row in self.stores.ledger.items()
-            if key[:2] == (SOURCE_NAME, partition) and key[2] in asked
+            if key[:2] == (SOURCE_NAME, partition) and key[2] >= asked[0]
         ]
-        return self.defect.plan(plan_start(committed, earliest, entries, self.rules.fold_id), committed)
+        start = plan_start(committed, earliest, entries, self.rules.fold_id)
+        return self.defect.plan(start, committed)
 
     def plan_without_ledger(self, partition: int) -> Start:
         """Where a worker begins meanwhile."""
@@ -431,9 +447,9 @@ class World:
         end = self.log.ends[partition]
         return self.committed.get(partition) == end or self.plan(partition).read_from == end
 
-    def run(self, *, steps: int) -> None:
+    def run(self, *, steps: int, finish: bool = True) -> None:
         """Let workers work under faults for some steps, then let one finish in peace."""
-        run_virtually(self._run(steps))
+        run_virtually(self._run(steps, finish=finish))
 
     async def new_process(self, faults: Faults) -> Process:
         """A worker that has just been given all partitions."""
@@ -441,7 +457,7 @@ class World:
         await process.join()
         return process
 
-    async def _run(self, steps: int) -> None:
+    async def _run(self, steps: int, *, finish: bool) -> None:
         self.store_is_open.set()
         owner = await self.new_process(self.faults)
         zombies: list[Process] = []
@@ -455,7 +471,8 @@ class World:
                 owner = await self.new_process(self.faults)
         await owner.kill()
         self.store_is_open.set()
-        await (await self.new_process(NO_FAULTS)).finish()
+        if finish:
+            await (await self.new_process(NO_FAULTS)).finish()
         for zombie in zombies:
             await self._last_words(zombie)
 
@@ -557,7 +574,13 @@ def known(events: Rows) -> Rows:
     }
 
 
-def rules(*, fold_id: int = 1, series_cap: int = 3, joins: JoinLimits = SHORT_WAITS) -> PartitionRules:
+def rules(
+    *,
+    fold_id: int = 1,
+    series_cap: int = 3,
+    joins: JoinLimits = SHORT_WAITS,
+    spans: SpanLimits = WHOLE_SEGMENTS,
+) -> PartitionRules:
     """Rules with a small cap, so that it matters."""
     fold = FoldSettings(("service", "model", "variant"), series_cap)
-    return PartitionRules(fold, fold_id, ClockLimits(), LetterPolicy(), joins)
+    return PartitionRules(fold, fold_id, ClockLimits(), LetterPolicy(), joins, spans)

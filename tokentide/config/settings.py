@@ -307,7 +307,7 @@ class WindowSettings(_Group):
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="Series of a partition's open segment (65,536 offsets); further ones are counted together as "
+        description="Series of a partition's open span (at most 65,536 offsets); further ones are counted together as "
         "`__other__`, and the metric `tokentide_series_overflows_total` counts them.",
     )
 
