@@ -11,7 +11,7 @@ from tests.unit.stream.enrich.test_redact import LONG
 from tokentide.schemas.call import CallEvent
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.stream.decode.batch import Other
-from tokentide.stream.decode.decoder import events_table, finished
+from tokentide.stream.decode.rows import events_table, finished
 from tokentide.stream.enrich import short_texts
 from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.dropping import Dropping
