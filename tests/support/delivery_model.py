@@ -180,9 +180,11 @@ class Between:
     async def run(self, name: str, work: Callable[[], Any]) -> Any:
         """See `tokentide.stream.core_thread.Serial`."""
         del name
-        await pause(self._chance)
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
         result = work()
-        await pause(self._chance)
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
         return result
 
 
