@@ -44,8 +44,8 @@ class Doing(NamedTuple):
     number: int
     """Of all since the start."""
     name: str
-    cpu_s: float | None
-    """What the thread has used of the processor since its start; None where the system does not tell."""
+    cpu_s: float
+    """What the thread has used of the processor since its start; where the system does not tell, what the process has."""
 
 
 class _Job(NamedTuple):
@@ -90,13 +90,8 @@ class CoreThread:
         self._thread.join(patience_s)
         return not self._thread.is_alive()
 
-    def _cpu_s(self) -> float | None:
-        if self._cpu_clock is None:
-            return None
-        try:
-            return time.clock_gettime(self._cpu_clock)
-        except OSError:  # the thread has ended
-            return None
+    def _cpu_s(self) -> float:
+        return time.process_time() if self._cpu_clock is None else time.clock_gettime(self._cpu_clock)
 
     def _work(self) -> None:
         with contextlib.suppress(AttributeError, OSError):  # some systems have no such clock

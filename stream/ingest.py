@@ -172,11 +172,6 @@ class Ingest:
         waiting = {place: Standing(start.fetch_from) for place, (start, _) in self._starts.items()}
         return waiting | {place: assigned.standing for place, assigned in self._assigned.items()}
 
-    @property
-    def waits_for_room(self) -> bool:
-        """Whether a batch waits until ClickHouse has taken rows."""
-        return not self._room.is_set()
-
     def take_no_more(self) -> None:
         """The worker ends: leave out what is left of the batch in hand, and every other; make a last checkpoint then."""
         self._is_ending = True
