@@ -1,4 +1,4 @@
-"""How much of a fetch is folded at once: about 50 ms of CPU, whatever the events are and the machine is.
+"""How much of a fetch is folded at once: about a tenth of a second of CPU, whatever the events are and the machine is.
 
 Results do not depend on where the log is cut (docs/delivery.md), so a clock may decide it.
 """
@@ -16,7 +16,7 @@ from tokentide.stream.record_batch import RecordBatch
 
 _Result = TypeVar("_Result")
 
-SLICE_S: Final = 0.05
+SLICE_S: Final = 0.1
 """Of CPU. What else needs the partitions, a checkpoint above all, waits for one slice."""
 
 LEAST_BYTES: Final = 16_384
