@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Final, NamedTuple
 
 from tokentide.stream.core_thread import Doing
-from tokentide.stream.stall import Stalled, Work
+from tokentide.stream.stall import BLOCKED_CPU_S, Stalled, Work
 from tokentide.stream.transport.fetched import Place
 
 _TURNS_OF_EACH: Final = 20
@@ -93,8 +93,8 @@ def told(stalled: Stalled) -> str:
     """One line: what was waited for, for how long, how far behind, and what would have been progress."""
     if stalled.cpu_s is None:
         return f"{stalled.work.told} for {stalled.fair_s:.0f} s; it last got on with {stalled.work.mark}"
-    if stalled.cpu_s > 1:
-        return f"{stalled.work.told}: it has used {stalled.cpu_s:.0f} s of the processor (piece of work {stalled.work.mark})"
+    if stalled.cpu_s > BLOCKED_CPU_S:
+        return f"{stalled.work.told}: it has used {stalled.cpu_s:.1f} s of the processor (piece of work {stalled.work.mark})"
     return (
         f"{stalled.work.told}: it is blocked for {stalled.fair_s:.0f} s (piece of work {stalled.work.mark})"
     )

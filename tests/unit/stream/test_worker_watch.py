@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from faust.types import TP
 from tests.support.virtual_time import run_virtually
 from tests.unit.stream.test_ingest import PLACE, World
 from tokentide.sinks.errors import SinkStoppedError
+from tokentide.stream.core_thread import CoreThread
 from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import MicroBatchConsumer
@@ -202,6 +204,30 @@ def test_who_waits_for_the_store_does_not_stall() -> None:
     assert watch({EVENTS: 9}, dict) is None
 
 
+def test_a_loop_without_end_in_the_core_s_thread_ends_it() -> None:
+    """And the event loop turns meanwhile."""
+
+    async def scenario() -> None:
+        worker = watched({EVENTS: 9}, dict, None)
+        worker._settings.worker.stall_seconds = 0.2  # of CPU
+        core = worker._work = CoreThread()
+        over = threading.Event()
+
+        def loops() -> None:
+            while not over.is_set():
+                pass
+
+        looping = asyncio.create_task(core.run("folding events", loops))
+        await worker._watch()
+        over.set()
+        await looping
+        assert isinstance(worker._failure, StalledError)
+        assert str(worker._failure).startswith("folding events does not end")
+        assert core.close(patience_s=10)
+
+    asyncio.run(scenario())
+
+
 def test_a_crash_of_the_app_ends_the_worker_with_its_reason() -> None:
     async def scenario() -> None:
         for reason in (ConnectionError("gone"), None):
@@ -324,6 +350,21 @@ def test_told_to_stop_it_stores_and_commits_what_it_has_taken() -> None:
         world.stop.set()
         assert await running == Exit.STOPPED
         assert (world.rows, world.commits) == (3, [{PLACE: 3}])
+
+    run_virtually(scenario())
+
+
+def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        worker = runnable(AwayUntilToldToStop())
+        ends: list[int] = []
+        worker._hard_end.now = ends.append
+        worker._work.close = lambda patience_s: patience_s > 60
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(5)
+        worker.fail(StalledError("it hangs"))
+        assert await running == Exit.STALLED
+        assert ends == [Exit.STALLED]
 
     run_virtually(scenario())
 
