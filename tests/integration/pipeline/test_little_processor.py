@@ -18,7 +18,7 @@ from tests.support.pipeline import until
 from tests.support.slow_process import held_to
 
 SHARE = 0.25
-EVENTS = 15_000
+EVENTS = 8_000
 ANSWER_S = 10.0
 """A second is what is promised of a machine that does nothing else; tests share theirs."""
 LOOKS = 60
@@ -58,9 +58,7 @@ def test_it_reads_on_and_answers(new_pipeline: NewPipeline) -> None:
         print(  # noqa: T201 - how much better than what is asserted
             f"/healthz answered {LOOKS} times, the slowest after {max(answers_s):.2f} s; read {read[0]} to {read[-1]}"
         )
-        if read[-1] == read[0]:
-            until(lambda: scrape(running)["tokentide_records_read_total"] > read[0], what="another slice")
-    running.wait(180)
+    running.wait(150)
     running.run("audit")
     assert worker.poll() is None
     assert running.stop() == [0]

@@ -82,6 +82,11 @@ def test_a_batch_without_records_is_one_slice() -> None:
     assert (part.begin, part.end) == (0, 9)
 
 
+def test_slices_are_even() -> None:
+    sizes = [len(part.values) for part in parts(batch([900] * 11), 10 * KB)]
+    assert sizes == [6, 5]
+
+
 def test_one_record_is_never_cut() -> None:
     assert [len(part.values) for part in parts(batch([10, 10 * KB, 10]), 500)] == [1, 1, 1]
 
@@ -92,7 +97,7 @@ def test_what_fits_is_handed_on_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("per_byte_s", [1e-8, 2e-7, 2e-6])
-def test_slices_come_to_take_a_tenth_of_a_second_however_slow_the_events_are(per_byte_s: float) -> None:
+def test_slices_come_to_take_as_long_as_is_meant_however_slow_the_events_are(per_byte_s: float) -> None:
     machine = Machine(per_byte_s)
     slices = Slices(lambda: machine.now_s)
     for _ in range(6):
@@ -105,7 +110,7 @@ def test_slices_come_to_take_a_tenth_of_a_second_however_slow_the_events_are(per
 def test_they_grow_again_when_events_are_light() -> None:
     machine = Machine(1e-5)
     slices = worked_off(machine, batch([KB] * 500))
-    assert slices.most_bytes == LEAST_BYTES
+    assert slices.most_bytes < 4 * LEAST_BYTES
     machine.per_byte_s = 1e-8
     for _ in range(3):
         worked_off(machine, batch([KB] * 10_000), slices)
