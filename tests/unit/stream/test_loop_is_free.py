@@ -37,8 +37,8 @@ async def probed(work: Serial, *, refused: bool) -> tuple[LoopProbe, float]:
     """What was seen, and the CPU that all of it took."""
     world = World(work=work)
     world.begin(PLACE)
-    offsets = np.arange(1)
-    batch = RecordBatch(0, 1, offsets, offsets, [None], [heavy_record(refused=refused)])
+    sent_ms = np.array([1_769_860_800_000])  # when the events are of, so that their clocks are right
+    batch = RecordBatch(0, 1, np.arange(1), sent_ms, [None], [heavy_record(refused=refused)])
     begun_s = time.process_time()
     async with probed_loop() as probe:
         await world.ingest.take(Fetched(*PLACE, batch), 1)
