@@ -95,7 +95,9 @@ class AnomalyTable:
             TerminalSinkError: ClickHouse refuses them for good.
             SinkStoppedError: the worker is stopping.
         """
-        await self._store.insert(ANOMALIES_TABLE, anomaly_rows(anomalies))
+        # An outage of a provider may open thousands: not in the event loop.
+        rows = await asyncio.get_running_loop().run_in_executor(self._thread, anomaly_rows, anomalies)
+        await self._store.insert(ANOMALIES_TABLE, rows)
 
     async def said(self) -> Said:
         """Every incident's last revision, and the open incidents.

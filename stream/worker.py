@@ -26,6 +26,7 @@ from tokentide.sinks.retry import RetryPolicy
 from tokentide.stream.anomaly_outlets import AnomalyOutlets
 from tokentide.stream.app import new_app
 from tokentide.stream.assembly import build_core, new_producer, sources
+from tokentide.stream.core_thread import CoreThread
 from tokentide.stream.counts import FailedTries, IngestCounts
 from tokentide.stream.detection_assembly import DetectStage
 from tokentide.stream.exits import Exit, StalledError, exit_for, told_of
@@ -34,6 +35,7 @@ from tokentide.stream.group_readers import has_readers
 from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.kafka_out import KafkaOut
+from tokentide.stream.kafka_probe import kafka_answers
 from tokentide.stream.logs import configure_logs
 from tokentide.stream.memory import collect_seldom, keep_freed_memory
 from tokentide.stream.metrics_http import MetricsServer
@@ -43,10 +45,11 @@ from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.reject_incidents import RejectIncidents
 from tokentide.stream.reject_stage import RejectStage
 from tokentide.stream.resume import Start, plan_start, provisional_start, segments_to_ask
-from tokentide.stream.stall import StallWatch
+from tokentide.stream.stall import Stalled, StallWatch
 from tokentide.stream.store import ClickHouseStore
 from tokentide.stream.transport.fetched import Place, Sift
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchConsumer
+from tokentide.stream.watched import Seen, told, works
 from tokentide.stream.worker_metrics import (
     decoder_samples,
     detect_samples,
@@ -66,6 +69,8 @@ partitions again and again.)"""
 _AWAY_GRACE_S: Final = 20.0
 """So long a worker that starts waits for ClickHouse in any case."""
 _LOOK_AGAIN_S: Final = 5.0
+_LAST_WORK_S = 2.0
+"""What is still being folded when all else has ended is read again anyway."""
 
 _OUTAGE_AFTER = RetryPolicy(deadline_s=10.0)
 """An insert that fails for so long is an outage, and told as one each time."""
@@ -117,6 +122,9 @@ class Worker:
             allowed_hosts=settings.metrics.allowed_hosts,
         )
         self._tries = FailedTries()
+        self._work = CoreThread()
+        self._turns = 0
+        self._asks_kafka = 0
         self._store = ClickHouseStore(
             ClickHouseSink.from_settings(
                 settings.clickhouse,
@@ -146,11 +154,14 @@ class Worker:
             IngestCounts(
                 RejectAlarm(share=settings.dead_letters.alarm_share, run=settings.dead_letters.alarm_run)
             ),
+            work=self._work,
         )
         self._rejects, self._reject_outlets = self._new_reject_stage()
         self._detect: DetectStage | None = None
         if "detect" in settings.worker.stages:
-            self._detect = DetectStage(settings, self._consumer, self._commit, self._stop.is_set, self._tries)
+            self._detect = DetectStage(
+                settings, self._consumer, self._commit, self._stop.is_set, self._tries, work=self._work
+            )
         self._app = new_app(settings, self)
 
     def _new_reject_stage(self) -> tuple[RejectStage, AnomalyOutlets]:
@@ -173,17 +184,24 @@ class Worker:
             await self._app.start()
         tasks = [] if self._stop.is_set() else self._begin_works()
         await self._stop.wait()
-        self._hard_end.begin(int(Exit.STOPPED if self._failure is None else exit_for(self._failure)[0]))
+        self._hard_end.begin(int(self._code()))
+        self._ingest.take_no_more()
         if self._failure is None:
             with contextlib.suppress(SinkStoppedError):
                 await self._ingest.checkpoint()
         for task in tasks:
             task.cancel()
         await self._end()
-        if self._failure is not None:
-            return _report(self._failure, self._settings)
-        log.info("worker stopped", events=self._ingest.counts.events)
-        return int(Exit.STOPPED)
+        if self._failure is None:
+            log.info("worker stopped", events=self._ingest.counts.events)
+        else:
+            _report(self._failure, self._settings)
+        if not self._work.close(patience_s=_LAST_WORK_S):
+            self._hard_end.now(int(self._code()))
+        return int(self._code())
+
+    def _code(self) -> Exit:
+        return Exit.STOPPED if self._failure is None else exit_for(self._failure)[0]
 
     async def _until_it_may_join(self) -> None:
         """Wait for ClickHouse: who cannot store would take partitions from those who can.
@@ -292,25 +310,60 @@ class Worker:
             self.fail(error)
 
     async def _watch(self) -> None:
-        """Notice when Faust's own services have crashed, or nothing moves although there is more to read."""
-        stall = StallWatch[Place](self._settings.worker.stall_seconds)
+        """Notice when Faust's own services have crashed, or something hangs that ought to get on."""
+        stall = StallWatch(self._settings.worker.stall_seconds)
         commits = ForeignCommitWatch[Place]()
+        anew: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
         while not self._app.crashed:
             await asyncio.sleep(0.5)
             ahead = self._ingest.commits_ahead()
             ends_ahead = {place: self._consumer().log_end(TP(*place)) for place in ahead}
-            if foreign := commits.foreign(asyncio.get_running_loop().time(), ahead, ends_ahead):
-                await self._begin_anew(foreign)
-            ingesting = self._ingest.positions()
-            self._rejects.tell(self._ingest.counts.say_alarms(ingesting))
-            detecting = {} if self._detect is None else self._detect.detection.positions()
-            positions = {**ingesting, **detecting}
-            ends = {place: self._consumer().log_end(TP(*place)) or 0 for place in positions}
-            if (found := stall.stalled(asyncio.get_running_loop().time(), positions, ends)) is not None:
-                (topic, partition), behind = found
-                self.fail(StalledError(f"{topic}/{partition} stands still, {behind} records behind"))
+            foreign = commits.foreign(loop.time(), ahead, ends_ahead)
+            if foreign and (anew is None or anew.done()):
+                # Beside this: what asks Kafka may hang, and that is watched here.
+                anew = asyncio.create_task(self._supervised(self._begin_anew(foreign)))
+            self._rejects.tell(self._ingest.counts.say_alarms(self._ingest.positions()))
+            for stalled in stall.look(loop.time(), works(self._seen())):
+                if stalled.work.asks_kafka and not await self._kafka_answers(stalled):
+                    stall.excuse(stalled.name)
+                    continue
+                self.fail(StalledError(told(stalled)))
                 return
         self.fail(self._app.crash_reason or RuntimeError("the stream app crashed"))
+
+    def _seen(self) -> Seen:
+        consumer = self._consumer()
+        detecting = {} if self._detect is None else self._detect.detection.positions()
+        positions = {**self._ingest.positions(), **detecting}
+        fetching = {
+            place: found for place in positions if (found := consumer.fetching(TP(*place))) is not None
+        }
+        # First what the thread is at: a piece that ends meanwhile is none that hangs.
+        doing = self._work.doing
+        return Seen(
+            doing,
+            self._work.begun,
+            positions,
+            fetching,
+            consumer.calls,
+            self._turns,
+            self._asks_kafka > 0,
+            self._out.acknowledged if self._out.sending else None,
+        )
+
+    async def _kafka_answers(self, stalled: Stalled) -> bool:
+        """Whether it is this worker that hangs. While Kafka is away it is waited for, however long."""
+        place = next(iter(self._ingest.positions()), None)
+        if isinstance(stalled.name, tuple) and stalled.name[0] == "fetch":
+            place = stalled.name[1]
+        answers = await self._probe(place)
+        if not answers:
+            log.warning("kafka does not answer; waiting for it", waits=told(stalled))
+        return answers
+
+    async def _probe(self, place: Place | None) -> bool:
+        return await asyncio.to_thread(kafka_answers, self._settings, place)
 
     async def _watch_sources(self) -> None:
         """Notice when the topic is made anew under this worker and its new log goes on where the old one ended."""
@@ -327,6 +380,7 @@ class Worker:
     async def consume(self, stream: Any) -> None:
         """The agent's body: take every batch; no exception leaves it (Faust would swallow it and go on)."""
         async for event in stream.events():
+            self._turns += 1
             try:
                 await self._ingest.take(event.value, event.message.generation_id)
             except Exception as error:  # noqa: BLE001 - handed to the outermost loop
@@ -337,6 +391,7 @@ class Worker:
         """The same for the windows topic; the stage works the batches off in its own time."""
         assert self._detect is not None
         async for event in stream.events():
+            self._turns += 1
             self._detect.detection.take(event.value, event.message.generation_id)
 
     async def revoked(self) -> None:
@@ -396,7 +451,11 @@ class Worker:
 
     async def _find_sources(self) -> None:
         """Ask which log each partition is: the topic may have been made anew, or been given more partitions."""
-        self._sources = await asyncio.to_thread(sources, self._settings, self._settings.topics.events)
+        self._asks_kafka += 1
+        try:
+            self._sources = await asyncio.to_thread(sources, self._settings, self._settings.topics.events)
+        finally:
+            self._asks_kafka -= 1
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
         """Decide where each assigned partition begins, and forget what was held of it."""

@@ -3,7 +3,7 @@
 A log of one or two partitions with gaps; a group that keeps committed offsets and refuses the commits of an older
 generation; stores that keep the highest version per identity, as ClickHouse and a reader of the windows topic do.
 Each worker is the real `Ingest` over the real fold. Workers come and go: they are killed between any two writes, so that
-inserts are torn; inserts are repeated; writes are given up, after which a worker makes its last checkpoint; the store is
+inserts are torn; batches are folded in slices, between which anything happens; inserts are repeated; writes are given up, after which a worker makes its last checkpoint; the store is
 away until memory is full; partitions are assigned anew under a worker or given to another, and the old owner goes on
 writing, torn too; batches fetched before a rebalance or a seek arrive after it. With `Faults.retention` the log also
 loses its beginning, below the commit and above it.
@@ -39,6 +39,7 @@ from tokentide.stream.partition import Enrich, OutOfStepError, PartitionFold, Pa
 from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import LedgerEntry, Start, plan_start, provisional_start, segments_to_ask
+from tokentide.stream.slices import Cut, Slices
 from tokentide.stream.transport.fetched import Fetched, Place
 
 TOPIC = "llm.events"
@@ -180,6 +181,36 @@ class Defect(NamedTuple):
 SOUND = Defect()
 
 
+class Between:
+    """Does the work that the core's thread does, and lets anything happen before and after each piece of it."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    async def run(self, name: str, work: Callable[[], Any]) -> Any:
+        """See `tokentide.stream.core_thread.Serial`."""
+        del name
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
+        result = work()
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
+        return result
+
+
+class AnySlices(Slices):
+    """Cuts anywhere: what a clock might decide."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def work_off(self, cut: Cut, work: Callable[[RecordBatch], Any]) -> Any:
+        """The next one to five records, or all."""
+        part, _ = cut.next(self._chance.choice((1, 500, 1_500, 1 << 30)))
+        return work(part)
+
+
 class Process:
     """A worker: the real `Ingest`, what it writes to, and what its consumer brings."""
 
@@ -198,6 +229,8 @@ class Process:
             self._new_partition,
             Pace(seconds=1.0, max_seconds=1.0, rows=1 << 30, held_bytes=faults.held_bytes),
             IngestCounts(RejectAlarm(share=0.5, run=1000), clock=lambda: 0.0),
+            work=Between(world.chance),
+            slices=AnySlices(world.chance),
         )
 
     # --- what the worker's shell and the consumer do

@@ -272,7 +272,7 @@ class WorkerSettings(_Group):
     stall_seconds: float = Field(
         default=60.0,
         ge=5,
-        description="The process ends when it falls behind and stores nothing for so long.",
+        description="The process ends when something hangs for so long: what is waited for in seconds, what is computed in seconds of CPU. Being slow is no hang.",
     )
     metadata_refresh_seconds: float = Field(
         default=60.0,

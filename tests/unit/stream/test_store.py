@@ -18,7 +18,7 @@ from tokentide.stream import store as store_module
 from tokentide.stream.resume import LedgerEntry
 from tokentide.stream.store import ClickHouseStore
 
-ROW = (0, 500, 7, 0, (3,), (1,))
+ROW = (0, 500, 7, 0, (3,), (1,), 0)
 ROWS = pa.table({"a": [1]})
 
 
@@ -110,7 +110,7 @@ def test_a_slow_answer_is_waited_for_and_told_at_growing_distances(new_store: Ne
         return await asking
 
     with capture_logs() as said:
-        assert asyncio.run(scenario()) == [LedgerEntry(0, 500, 7, 0, ((3, 1),))]
+        assert asyncio.run(scenario()) == [LedgerEntry(0, 500, 7, 0, ((3, 1),), 0)]
     assert [(line["event"], line["of"], line["seconds"]) for line in said[:3]] == [
         ("clickhouse takes long; it is waited for", "the ledger", seconds) for seconds in (10, 20, 40)
     ]
