@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=["steps", "paths", "throughput", "latency", "restart", "emit", []],
+        choices=["steps", "decode", "paths", "throughput", "latency", "restart", "emit", []],
         default=[],
     )
     parser.add_argument(
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
-    chosen = arguments.what or ["steps", "paths", "throughput", "latency", "restart", "emit"]
+    chosen = arguments.what or ["steps", "decode", "paths", "throughput", "latency", "restart", "emit"]
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
     for name in chosen:
@@ -45,6 +45,10 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
         from bench.steps import steps
 
         return steps(batches=12, runs=arguments.runs)
+    if name == "decode":
+        from bench.decode import decode
+
+        return decode(runs=arguments.runs)
     if name == "paths":
         from bench.paths import paths
 

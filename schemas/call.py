@@ -12,7 +12,6 @@ counted, so that producers may be newer than workers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -303,7 +302,7 @@ class CallEvent(BaseModel):
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> Self:
-        if text := contradiction(partial(getattr, self)):
+        if text := contradiction(self.__dict__.get):
             raise PydanticCustomError("inconsistent", "{text}", {"text": text})
         return self
 

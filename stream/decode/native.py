@@ -68,7 +68,7 @@ class NativeDecoder:
         ]
         judged = Judged()
         for place, index, value in odd_items:
-            judged.take(place, (decode_line(index, value),))
+            judged.take(place, decode_line(index, value))
         for place in odd_records:
             judged.take(place, decode_record(values[place]))
         return in_log_order([rows], found, judged)
