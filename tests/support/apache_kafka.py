@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.support.waiting import HANGING_S
 from tokentide.embedded.kafka_probe import kafka_health
 from tokentide.embedded.ports import LOOPBACK, free_port
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
@@ -40,7 +41,6 @@ _HERE: Final = Path(__file__).resolve().parent
 _POM: Final = _HERE / "kafka" / "pom.xml"
 _LOG_CONFIG: Final = _HERE / "kafka" / "log4j2.properties"
 _CACHE: Final = _HERE.parent.parent / ".cache" / "kafka-libs"
-_MAVEN_TIMEOUT_S: Final = 600
 _JAVA_RELEASE: Final = 17
 _NODE_ID: Final = 1
 
@@ -110,7 +110,7 @@ def _fetch(folder: Path) -> None:
         answer = subprocess.run(
             [maven, "-q", "-B", "-f", pom, "dependency:copy-dependencies",
              f"-DoutputDirectory={target}", "-DincludeScope=runtime"],
-            capture_output=True, text=True, timeout=_MAVEN_TIMEOUT_S, check=False,
+            capture_output=True, text=True, timeout=3 * HANGING_S, check=False,
         )  # fmt: skip
         if answer.returncode != 0 or not any(target.glob("kafka_*.jar")):
             last_lines = "\n".join((answer.stdout + answer.stderr).strip().splitlines()[-10:])
@@ -130,7 +130,9 @@ def java() -> str:
         raise ApacheKafkaMissingError(
             "Java is not installed (java is not on the PATH); Kafka needs 17 or newer"
         )
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    said = subprocess.run(
+        [found, "-version"], capture_output=True, text=True, timeout=HANGING_S, check=False
+    ).stderr
     release = said.partition('"')[2].partition(".")[0].partition('"')[0]
     if not release.isdigit() or int(release) < _JAVA_RELEASE:
         raise ApacheKafkaMissingError(
@@ -208,8 +210,8 @@ class ApacheKafka:
                 argv=self._command("kafka.Kafka", str(properties), heap_mb=self._heap_mb),
                 log_file=self.log_file,
                 health_check=lambda: kafka_health(LOOPBACK, self._port, cluster_id=self._cluster_id),
-                start_timeout_s=90,
-                stop_grace_s=30,
+                start_timeout_s=HANGING_S,
+                stop_grace_s=HANGING_S,
             )
         )
         self._process.start()
@@ -257,7 +259,7 @@ class ApacheKafka:
         command = self._command(
             "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties)
         )
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=HANGING_S, check=False)
         if answer.returncode != 0:
             raise RuntimeError(f"Kafka's data folder could not be formatted:\n{answer.stdout}{answer.stderr}")
 

@@ -12,7 +12,7 @@ from tests.support.apache_kafka import ApacheKafka
 from tests.support.fixtures import _require
 from tokentide.embedded.ports import free_port
 
-pytestmark = [pytest.mark.apache_kafka, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.apache_kafka
 
 LOGIN = {
     "TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",

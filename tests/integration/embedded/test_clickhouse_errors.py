@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.clickhouse_server import ServerProcess, running, wait_until
+from tests.support.clickhouse_server import ServerProcess, running
+from tests.support.waiting import HANGING_S, until
 
 pytestmark = pytest.mark.embedded
 
@@ -143,7 +144,7 @@ def test_a_body_beyond_the_limit_is_refused(server):
 
 
 def send(server: ServerProcess, query: str, body: bytes = b"", length: int | None = None) -> socket.socket:
-    connection = socket.create_connection((server.ready.host, server.ready.port), timeout=60)
+    connection = socket.create_connection((server.ready.host, server.ready.port), timeout=HANGING_S)
     size = len(body) if length is None else length
     target = "/?query=" + query.replace(" ", "+").replace("=", "%3D")
     connection.sendall(
@@ -222,7 +223,7 @@ def test_too_many_queries_wait_and_are_then_refused(server):
     assert server.request("GET", "/ping").text == "Ok.\n"
     for connection in slow:
         connection.close()
-    wait_until(lambda: server.post("SELECT 1").status == 200, "a free place")
+    until(lambda: server.post("SELECT 1").status == 200, "a free place")
 
 
 def test_many_clients_insert_and_read_at_once(server):
@@ -248,7 +249,7 @@ def test_an_id_in_use_is_refused(server):
         )
         server.wait_until_running("sipHash64(number) = 1")
         assert server.post("SELECT 1", query_id="twice").code == 216
-    wait_until(lambda: server.post("SELECT 1", query_id="twice").status == 200, "the id's release")
+    until(lambda: server.post("SELECT 1", query_id="twice").status == 200, "the id's release")
 
 
 # --- sessions
@@ -305,7 +306,7 @@ def test_session_check_and_time_out(server):
     server.sql("CREATE TEMPORARY TABLE gone (a Int8)", session_id="s7", session_timeout=1)
     assert server.post("SELECT 1", session_id="s7", session_timeout=99_999).code == 374
     assert server.post("SELECT 1", session_id="s7", session_timeout="x").code == 374
-    wait_until(
+    until(
         lambda: server.post("SELECT 1", session_id="s7", session_check=1, session_timeout=0).code == 372,
         "the session's end",
     )

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from tests.support.pipeline import Pipeline, until
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import HANGING_S, until
 
 SETTINGS: Mapping[str, str] = {
     # Rows wait this long in a worker's memory: most of the time it has some.
@@ -211,7 +212,7 @@ def _samples(running: Pipeline, place: int) -> dict[tuple[str, str], float]:
     address = next((entry["metrics"] for entry in entries if "metrics" in entry), None)
     if address is None:
         return {}
-    with urllib.request.urlopen(address, timeout=30) as answer:
+    with urllib.request.urlopen(address, timeout=HANGING_S) as answer:
         found = _SAMPLE.findall(answer.read().decode())
     return {(name, labels): float(value) for name, labels, value in found}
 

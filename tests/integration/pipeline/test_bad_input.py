@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from tests.integration.conftest import NewPipeline
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 NOW_MS = int(time.time() * 1000)
 

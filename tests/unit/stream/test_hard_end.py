@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 
+from tests.support.waiting import HANGING_S
 from tokentide.stream.hard_end import HardEnd
 
 
@@ -13,7 +14,7 @@ def test_the_process_ends_with_its_code_when_its_time_is_over() -> None:
         ended.set()
 
     HardEnd(0.01, exit_now=exit_now).begin(20)
-    assert ended.wait(30)
+    assert ended.wait(HANGING_S)
     assert codes == [20]
 
 

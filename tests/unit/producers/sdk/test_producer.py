@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide import EventError, MemoryTransport, NullProducer, Producer, ProducerOptions
 from tokentide.config import KafkaSettings, SettingsError
 from tokentide.producers.producer import _place
@@ -35,7 +36,7 @@ def test_events_arrive_with_what_the_producer_knows(broker):
         strict=True,
     ) as producer:
         producer.emit({"request_model": "gpt-4o", "input_tokens": 12})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     (event,) = broker.events
     CallEvent.model_validate(event)
     assert event.items() >= {
@@ -102,7 +103,7 @@ def test_an_object_that_raises_anything_does_not_disturb(broker):
     with Producer(service="s", transport=broker) as producer:
         producer.emit({"labels": Rude(a=1), "context": Rude()})
         producer.emit({"input_tokens": 1})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert broker.events[-1]["input_tokens"] == 1
 
 
@@ -134,7 +135,7 @@ def test_a_flush_that_is_not_done_in_time_says_so(broker):
     assert not producer.flush(0.05)
     broker.holds_acks = False
     broker.acknowledge()
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     producer.close()
 
 
@@ -146,7 +147,7 @@ def test_a_full_queue_drops_the_newest_and_counts_them_exactly(broker):
         producer.emit({"input_tokens": number})
     broker.holds_acks = False
     broker.acknowledge()
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     stats = producer.stats()
     assert stats.delivered + stats.dropped["queue_full"] == stats.emitted == 100
     assert len(broker.events) == stats.delivered
@@ -159,7 +160,7 @@ def test_a_tool_may_wait_for_room_instead(broker):
     with Producer(service="s", transport=broker, options=options) as producer:
         for number in range(500):
             producer.emit({"input_tokens": number})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         assert producer.stats().dropped == {}
     assert [event["input_tokens"] for event in broker.events] == list(range(500))
 
@@ -177,7 +178,7 @@ def test_what_kafka_did_not_take_is_found_by_the_next_process(broker, tmp_path):
     broker.is_up = True
     with Producer(service="s", transport=broker, options=options) as successor:
         successor.emit({"input_tokens": 2})
-        assert successor.flush(10)
+        assert successor.flush(HANGING_S)
         assert successor.stats().recovered == 1
     assert successor.stats().in_spool == successor.stats().spool_bytes == 0
     assert sorted(event["input_tokens"] for event in broker.events) == [1, 2]
@@ -189,7 +190,7 @@ def test_a_spool_that_cannot_be_made_is_told_and_events_are_sent_all_the_same(br
     options = ProducerOptions(spool_folder=tmp_path / "file")
     with Producer(service="s", transport=broker, options=options) as producer:
         producer.emit({})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert "the spool is off: cannot make the spool's folder" in caplog.text
 
 
@@ -199,7 +200,7 @@ def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker):
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "tokentide-sender")
     del producer
     gc.collect()
-    thread.join(10)
+    thread.join(HANGING_S)
     assert not thread.is_alive()
     assert broker.events[0]["input_tokens"] == 1
 
@@ -216,7 +217,7 @@ def test_many_threads_share_one_producer(broker):
             worker.start()
         for worker in workers:
             worker.join()
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         assert producer.stats().emitted == producer.stats().delivered == 8000
     assert sorted(event["input_tokens"] for event in broker.events) == list(range(8000))
     assert len({event["event_id"] for event in broker.events}) == 8000
@@ -236,7 +237,7 @@ def test_a_log_handler_that_emits_itself_is_no_trap(broker):
     try:
         producer.emit("no event")
         producer.emit({"input_tokens": 1})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     finally:
         logging.getLogger("tokentide").removeHandler(handler)
     assert producer.stats().dropped == {"invalid": 2}
@@ -257,7 +258,7 @@ def test_disabled_it_sends_nothing_and_starts_nothing(broker, monkeypatch):
     assert broker.records == []
     with Producer(service="s", transport=broker, disabled=False) as enabled:
         enabled.emit({})
-        assert enabled.flush(10)
+        assert enabled.flush(HANGING_S)
     assert len(broker.records) == 1
 
 
@@ -422,7 +423,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
     caplog.set_level(logging.ERROR, "tokentide")
     producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=0))
     producer.emit({"input_tokens": 1})
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     monkeypatch.setattr("tokentide.producers.sender.PAUSE_AFTER_ERROR_S", 0.0)
     real, calls = producer._engine._sender.dispatcher.step, []
 
@@ -434,7 +435,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
 
     monkeypatch.setattr(producer._engine._sender.dispatcher, "step", fail_once)
     producer.emit({"input_tokens": 2})
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     assert len(broker.events) == 2
     assert "the sender of events failed; it goes on" in caplog.text
     producer.close()
@@ -444,5 +445,5 @@ def test_a_burst_of_fifty_thousand_events_is_held(broker):
     with Producer(service="s", transport=broker) as producer:
         for number in range(50_000):
             producer.emit({"input_tokens": number})
-        assert producer.flush(60)
+        assert producer.flush(HANGING_S)
     assert sorted(event["input_tokens"] for event in broker.events) == list(range(50_000))
