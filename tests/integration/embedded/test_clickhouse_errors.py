@@ -8,6 +8,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +25,15 @@ SLOW = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 1"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("clickhouse")
-    options = ("--receive-timeout-s", "2", "--max-concurrent-queries", "8", "--max-body-mb", "64")
+    options = ("--receive-timeout-s", "5", "--max-concurrent-queries", "8", "--max-body-mb", "64")
     with running(folder, *options) as started:
+        yield started
+
+
+@pytest.fixture
+def server_alone(tmp_path: Path) -> Iterator[ServerProcess]:
+    """One whose memory is that of the test's own requests."""
+    with running(tmp_path) as started:
         yield started
 
 
@@ -112,7 +120,8 @@ def test_wait_end_of_query_holds_large_results_on_disk(server):
     assert '"result_rows":"5000000"' in response.headers["X-ClickHouse-Summary"]
 
 
-def test_large_results_stream_without_being_held(server):
+def test_large_results_stream_without_being_held(server_alone):
+    server = server_alone
     before_mb = server.resident_mb()
     with contextlib.closing(server.connection()) as connection:
         connection.request("POST", "/", b"SELECT number, toString(number) FROM numbers(40000000)")
@@ -122,7 +131,8 @@ def test_large_results_stream_without_being_held(server):
     assert server.resident_mb() - before_mb < 250
 
 
-def test_large_inserts_stream_without_being_held(server):
+def test_large_inserts_stream_without_being_held(server_alone):
+    server = server_alone
     server.sql("CREATE OR REPLACE TABLE big (a UInt64) ENGINE = MergeTree ORDER BY a")
     before_mb = server.resident_mb()
     block = b"".join(b"%d\n" % number for number in range(100_000, 200_000))
@@ -197,7 +207,7 @@ def test_kill_query_by_the_id_of_the_request(server):
         future = pool.submit(server.post, SLOW, query_id="to-be-killed")
         server.wait_until_running("sipHash64(number) = 1")
         server.sql("KILL QUERY WHERE Settings['log_comment'] = 'to-be-killed'")
-        response = future.result(30)
+        response = future.result(HANGING_S)
     assert response.code == 394
 
 
@@ -218,8 +228,7 @@ def test_slow_queries_block_neither_ping_nor_inserts_nor_other_queries(server):
 
 def test_too_many_queries_wait_and_are_then_refused(server):
     slow = [send(server, SLOW) for _ in range(8)]
-    refused = server.post("SELECT 1")  # waits while it could still get a place
-    assert refused.code == 202
+    until(lambda: server.post("SELECT 1").code == 202, "a refusal, once all places are taken")
     assert server.request("GET", "/ping").text == "Ok.\n"
     for connection in slow:
         connection.close()
@@ -297,7 +306,7 @@ def test_a_session_serves_one_request_at_a_time(server):
         slow = pool.submit(server.post, SLOW, session_id="s6", max_execution_time=2)
         server.wait_until_running("sipHash64(number) = 1")
         assert server.post("SELECT 1", session_id="s6").code == 373
-        assert slow.result(30).code == 159
+        assert slow.result(HANGING_S).code == 159
     assert server.post("SELECT 1", session_id="s6").status == 200
 
 

@@ -19,7 +19,10 @@ BEGINNING = """
     from pathlib import Path
     from tokentide import Producer, ProducerOptions
     address, topic, spool = sys.argv[1:4]
-    options = ProducerOptions(spool_folder=Path(spool), away_after_s=0.5, delivery_timeout_s=4.0)
+    # Where nobody is there it is soon given up; where a broker is, it may take its time.
+    is_away = address == "127.0.0.1:9"
+    times = dict(away_after_s=0.5, delivery_timeout_s=4.0) if is_away else dict(away_after_s=300, delivery_timeout_s=300, close_timeout_s=300)
+    options = ProducerOptions(spool_folder=Path(spool), **times)
     producer = Producer(address, service="shop", topic=topic, options=options)
 
     def emit(first, last):

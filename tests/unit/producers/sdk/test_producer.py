@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,15 @@ def broker() -> MemoryTransport:
     return MemoryTransport()
 
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tokentide")}
+@pytest.fixture
+def threads() -> Callable[[], list[threading.Thread]]:
+    """The product's threads that were not there before the test."""
+    others = set(threading.enumerate())
+    return lambda: [
+        thread
+        for thread in threading.enumerate()
+        if thread not in others and thread.name.startswith("tokentide")
+    ]
 
 
 def test_events_arrive_with_what_the_producer_knows(broker):
@@ -46,14 +54,14 @@ def test_events_arrive_with_what_the_producer_knows(broker):
     assert event["labels"] == {"team": "a"}
 
 
-def test_no_thread_runs_before_the_first_event_and_none_after_closing(broker):
+def test_no_thread_runs_before_the_first_event_and_none_after_closing(broker, threads):
     producer = Producer(service="s", transport=broker)
-    assert threads() == set()
+    assert threads() == []
     assert producer.flush(0)
     producer.emit({})
-    assert threads() == {"tokentide-sender"}
+    assert [thread.name for thread in threads()] == ["tokentide-sender"]
     assert producer.close()
-    assert threads() == set()
+    assert threads() == []
 
 
 def test_closing_a_producer_that_was_not_used_does_nothing(broker):
@@ -194,10 +202,10 @@ def test_a_spool_that_cannot_be_made_is_told_and_events_are_sent_all_the_same(br
     assert "the spool is off: cannot make the spool's folder" in caplog.text
 
 
-def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker):
+def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker, threads):
     producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=10_000))
     producer.emit({"input_tokens": 1})
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "tokentide-sender")
+    (thread,) = threads()
     del producer
     gc.collect()
     thread.join(HANGING_S)
@@ -245,13 +253,13 @@ def test_a_log_handler_that_emits_itself_is_no_trap(broker):
     producer.close()
 
 
-def test_disabled_it_sends_nothing_and_starts_nothing(broker, monkeypatch):
+def test_disabled_it_sends_nothing_and_starts_nothing(broker, threads, monkeypatch):
     monkeypatch.setenv("TOKENTIDE_DISABLED", "1")
     for producer in (Producer(service="s", transport=broker), NullProducer()):
         producer.emit({"input_tokens": 1})
         with producer.call(model="m") as call, call.stage("nonsense"):
             call.usage(input_tokens=1)
-        assert threads() == set()
+        assert threads() == []
         assert producer.flush(0)
         assert producer.close()
         assert producer.stats().emitted == 0
