@@ -25,6 +25,13 @@ settings.register_profile(
 settings.load_profile("tokentide")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties are tried with more examples where there is time for it."""
+    for item in items:
+        if ROOT / "tests" / "property" in item.path.parents:
+            item.add_marker("many")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

@@ -15,6 +15,7 @@ import argparse
 import base64
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -69,6 +70,11 @@ _PROPERTIES: Final[Mapping[str, str]] = {
 }
 
 
+_SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""No second compiler, and one thread for garbage."""
+_CHECKPOINT: Final = "bootstrap.checkpoint"
+
+
 class ApacheKafkaMissingError(RuntimeError):
     """A real Apache Kafka cannot run here; the text says what is missing."""
 
@@ -81,8 +87,7 @@ def libraries() -> Path:
     Raises:
         ApacheKafkaMissingError: they are not there and cannot be fetched.
     """
-    pinned = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    folder = _CACHE / pinned
+    folder = _CACHE / _pinned()
     if folder.is_dir():
         return folder
     _CACHE.mkdir(parents=True, exist_ok=True)
@@ -90,6 +95,11 @@ def libraries() -> Path:
         if not folder.is_dir():
             _fetch(folder)
     return folder
+
+
+def _pinned() -> str:
+    """What tells these versions from others."""
+    return hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -125,7 +135,12 @@ def java() -> str:
         ApacheKafkaMissingError: there is none.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=f"{home}/bin" if home else None)
+    return _java_in(f"{home}/bin" if home else os.environ.get("PATH", ""))
+
+
+@functools.cache
+def _java_in(path: str) -> str:
+    found = shutil.which("java", path=path)
     if found is None:
         raise ApacheKafkaMissingError(
             "Java is not installed (java is not on the PATH); Kafka needs 17 or newer"
@@ -152,6 +167,7 @@ class ApacheKafka:
         advertised_port: int | None = None,
         properties: Mapping[str, str] | None = None,
         heap_mb: int = 512,
+        is_short_lived: bool = True,
     ) -> None:
         """Prepare a broker.
 
@@ -161,6 +177,7 @@ class ApacheKafka:
             advertised_port: what clients are told to use, when they shall come through a proxy.
             properties: server properties beside, or instead of, those of this module.
             heap_mb: the JVM's heap.
+            is_short_lived: start with half of the CPU time, and be slower afterwards.
         """
         self._data_dir = data_dir.resolve()
         self._port = port or free_port()
@@ -168,9 +185,8 @@ class ApacheKafka:
         self._controller_port = free_port()
         self._more_properties = dict(properties or {})
         self._heap_mb = heap_mb
-        # 16 random bytes in URL-safe base64 without padding: the form that Kafka demands. A leading hyphen would
-        # read as an option.
-        self._cluster_id = "t" + base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
+        self._is_short_lived = is_short_lived
+        self._cluster_id = _random_id()
         self._process: ManagedProcess | None = None
 
     @property
@@ -256,6 +272,26 @@ class ApacheKafka:
         return path
 
     def _format(self, properties: Path) -> None:
+        """Make the data folder; what Kafka's tool writes into it, its ids aside, is kept and copied the next time."""
+        log, kept = self._data_dir / "log", _CACHE / f"{_pinned()}.checkpoint"
+        if not kept.exists():
+            self._format_by_tool(properties)
+            copy = kept.with_suffix(f".{os.getpid()}")
+            shutil.copy(log / _CHECKPOINT, copy)
+            copy.replace(kept)
+            return
+        log.mkdir()
+        shutil.copy(kept, log / _CHECKPOINT)
+        ids = {
+            "cluster.id": self._cluster_id,
+            "directory.id": _random_id(),
+            "node.id": _NODE_ID,
+            "version": 1,
+        }
+        lines = "".join(f"{name}={value}\n" for name, value in ids.items())
+        (log / "meta.properties").write_text(lines, encoding="utf-8")
+
+    def _format_by_tool(self, properties: Path) -> None:
         command = self._command(
             "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties)
         )
@@ -267,6 +303,7 @@ class ApacheKafka:
         return [
             java(),
             f"-Xmx{heap_mb}m",
+            *(_SHORT_LIVED if self._is_short_lived else ()),
             "-XX:+ExitOnOutOfMemoryError",
             f"-Dlog4j2.configurationFile={_LOG_CONFIG}",
             "-cp",
@@ -285,6 +322,14 @@ class ApacheKafka:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _random_id() -> str:
+    """16 random bytes in URL-safe base64 without padding: the form that Kafka demands.
+
+    A leading hyphen would read as an option.
+    """
+    return "t" + base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
 
 
 def why_missing() -> str | None:
@@ -307,7 +352,9 @@ def main() -> int:
     properties = dict(given.split("=", 1) for given in options.property)
     # Not the present handler of SIGINT: a shell that starts programs in the background lets them ignore it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ApacheKafka(options.data_dir, port=options.port, properties=properties) as kafka:
+    with ApacheKafka(
+        options.data_dir, port=options.port, properties=properties, is_short_lived=False
+    ) as kafka:
         sys.stdout.write(kafka.bootstrap_servers + "\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):

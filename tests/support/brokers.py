@@ -50,14 +50,17 @@ class StoredRecord(NamedTuple):
     timestamp_ms: int
 
 
-def make_server(kind: BrokerKind, folder: Path, *, advertised_port: int | None = None) -> Server:
+def make_server(
+    kind: BrokerKind, folder: Path, *, advertised_port: int | None = None, is_short_lived: bool = True
+) -> Server:
     """Prepare a broker of a kind, not started, with its files in a folder.
 
-    With `advertised_port` clients are sent to that port, for a proxy before the broker.
+    With `advertised_port` clients are sent to that port, for a proxy before the broker. One that is not short-lived
+    is as fast as it can be.
     """
     if kind == "embedded":
         return EmbeddedBroker(log_file=folder / "broker.log", advertised_port=advertised_port)
-    return ApacheKafka(folder, advertised_port=advertised_port)
+    return ApacheKafka(folder, advertised_port=advertised_port, is_short_lived=is_short_lived)
 
 
 class Broker:

@@ -21,6 +21,8 @@ from tokentide.embedded.clickhouse import ExitCode, Ready, StartFailure, command
 pytestmark = pytest.mark.embedded
 
 SLOW = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 1"
+SOME_SECONDS = "FROM numbers(6) SETTINGS max_block_size = 1"
+"""Rows to sleep a second each at: the engine allows three in one block."""
 
 
 def started(folder: Path, *extra: str, **arguments: object) -> ServerProcess:
@@ -92,10 +94,10 @@ def test_what_still_runs_at_the_end_is_cut_off_after_the_grace_time(tmp_path):
 
 
 def test_a_statement_that_ends_within_the_grace_time_is_answered(tmp_path):
-    server = started(tmp_path)
+    server = started(tmp_path, "--shutdown-grace-s", "300")
     answers = []
     thread = threading.Thread(
-        target=lambda: answers.append(server.sql("SELECT sleepEachRow(1), 'done' FROM numbers(2)"))
+        target=lambda: answers.append(server.sql(f"SELECT sleepEachRow(1), 'done' {SOME_SECONDS}"))
     )
     thread.start()
     server.wait_until_running("sleepEachRow")
@@ -105,11 +107,11 @@ def test_a_statement_that_ends_within_the_grace_time_is_answered(tmp_path):
 
 
 def test_at_the_end_open_connections_get_no_new_statements(tmp_path):
-    server = started(tmp_path, "--log-level", "info")
+    server = started(tmp_path, "--log-level", "info", "--shutdown-grace-s", "300")
     connection = server.connection()
     connection.request("POST", "/", b"SELECT 1")
     connection.getresponse().read()
-    thread = threading.Thread(target=lambda: server.post("SELECT sleepEachRow(1) FROM numbers(3)"))
+    thread = threading.Thread(target=lambda: server.post(f"SELECT sleepEachRow(1) {SOME_SECONDS}"))
     thread.start()
     server.wait_until_running("sleepEachRow")
     server.process.send_signal(signal.SIGTERM)

@@ -11,6 +11,9 @@ from tests.support.waiting import HANGING_S
 from tokentide import Producer, ProducerOptions
 
 SOON = {"delivery_timeout_s": 4.0, "away_after_s": 0.5}
+"""Where what is on its way has to come back: what takes longer than that to arrive is sent twice, on a slow machine too."""
+AWAY_SOON = {"away_after_s": 0.5}
+"""Where nothing is on its way, so that all arrives once."""
 
 
 def options(folder: Path, **changes: object) -> ProducerOptions:
@@ -92,7 +95,7 @@ def test_what_is_emitted_before_kafka_is_there_arrives_when_it_comes(
     topic = broker.create_topic()
     proxy.is_refusing = True
     producer = Producer(
-        broker.bootstrap_servers, service="shop", topic=topic, options=options(tmp_path, **SOON)
+        broker.bootstrap_servers, service="shop", topic=topic, options=options(tmp_path, **AWAY_SOON)
     )
     for number in range(300):
         producer.emit({"input_tokens": number})
@@ -184,7 +187,7 @@ def test_events_too_large_for_the_topic_are_dropped_alone(apache_kafka, tmp_path
 def test_a_topic_that_is_not_there_yet_is_named_and_waited_for(apache_kafka, tmp_path, arrived, eventually):
     topic = apache_kafka.unique("later")
     producer = Producer(
-        apache_kafka.bootstrap_servers, service="shop", topic=topic, options=options(tmp_path, **SOON)
+        apache_kafka.bootstrap_servers, service="shop", topic=topic, options=options(tmp_path, **AWAY_SOON)
     )
     producer.emit({"input_tokens": 1})
     eventually(lambda: "create it with `tokentide init`" in (producer.stats().problem or ""))

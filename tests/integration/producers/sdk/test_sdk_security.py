@@ -90,9 +90,7 @@ def producer(guarded: Guarded, topic: str, folder: Path, *, user: str, password:
         ),
         topic=topic,
         service="shop",
-        options=ProducerOptions(
-            spool_folder=folder / "spool", away_after_s=0.5, delivery_timeout_s=4.0, close_timeout_s=2.0
-        ),
+        options=ProducerOptions(spool_folder=folder / "spool", away_after_s=0.5, close_timeout_s=2.0),
     )
 
 
