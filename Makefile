@@ -27,8 +27,10 @@ install: $(VENV)/.installed ## Install everything into .venv
 demo: install ## Start broker, ClickHouse and a worker, send traffic, show live numbers
 	@$(RUN)/tokentide demo
 
-# A process that has nothing left to do takes tests of another.
-PYTEST := $(RUN)/pytest -q -n auto --maxprocesses 4 --dist worksteal --durations 30 --costs 10
+# One process more than cores, since tests of processes wait much; not more than four, each of which has a Kafka and a
+# ClickHouse of its own. A process that has nothing left to do takes tests of another.
+PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
+PYTEST := $(RUN)/pytest -q -n $(PROCESSES) --dist worksteal --durations 30 --costs 10
 
 test: install ## Run the tests (TIME); those on Apache Kafka need Java 17 and Maven
 	@$(PYTEST) -m "not long"

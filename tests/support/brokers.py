@@ -194,6 +194,8 @@ class Broker:
                 "bootstrap_servers": self.bootstrap_servers,
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
+                # A group's leader that has not heard of a new topic assigns nothing of it until it asks again.
+                "metadata_max_age_ms": 1_000,
                 **options,
             },
         )

@@ -24,7 +24,7 @@ ILLEGAL_GENERATION = 22
 UNKNOWN_MEMBER_ID = 25
 BIG = 900_000
 
-SHORT_SESSION = {"session_timeout_ms": 2000, "heartbeat_interval_ms": 500}
+SHORT_SESSION = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
 """The embedded broker holds every join for half of the session time-out."""
 
 
@@ -147,9 +147,7 @@ class Member:
         self._thread = threading.Thread(target=self._live, args=(broker, group, topic), daemon=True)
 
     def _live(self, broker, group: str, topic: str) -> None:
-        # A leader that has not heard of the topic yet assigns nothing, and looks again when its metadata is old.
-        options = {**SHORT_SESSION, "metadata_max_age_ms": 1_000}
-        with broker.consumer(topic, group_id=group, **options) as consumer:
+        with broker.consumer(topic, group_id=group, **SHORT_SESSION) as consumer:
             while not self._is_leaving.is_set():
                 consumer.poll(timeout_ms=50)
                 self.owned = {place.partition for place in consumer.assignment()}
@@ -265,6 +263,7 @@ class TestAiokafka:
                 group_id=group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                metadata_max_age_ms=1_000,
                 **SHORT_SESSION,
             ) as consumer:
                 while len(found) < count:
