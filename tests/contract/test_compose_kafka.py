@@ -22,13 +22,14 @@ from kafka.errors import KafkaTimeoutError
 from tests.support.apache_kafka import java, libraries
 from tests.support.compose_file import read_compose_file
 from tests.support.fixtures import _require
+from tests.support.ports import unused_port
 from tests.support.waiting import HANGING_S, until
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.topics import KafkaTopics, apply_plans
 from tokentide.config import KafkaSettings, Settings
 from tokentide.config.topics import topic_plans
 from tokentide.embedded.kafka_probe import ask_cluster, kafka_health
-from tokentide.embedded.ports import LOOPBACK, free_port
+from tokentide.embedded.ports import LOOPBACK
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
 
 pytestmark = pytest.mark.apache_kafka
@@ -55,7 +56,7 @@ class Running(NamedTuple):
 def kafka(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     _require("apache_kafka")
     folder = tmp_path_factory.mktemp("compose-kafka")
-    ports = {"9092": free_port(), "19092": free_port(), "9093": free_port()}
+    ports = {"9092": unused_port(), "19092": unused_port(), "9093": unused_port()}
     environment = {
         variable: adapted(value, ports)
         for variable, value in read_compose_file(repository / "docker-compose.yml")

@@ -30,9 +30,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.support.ports import unused_port
 from tests.support.waiting import HANGING_S
 from tokentide.embedded.kafka_probe import kafka_health
-from tokentide.embedded.ports import LOOPBACK, free_port
+from tokentide.embedded.ports import LOOPBACK
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
 
 REQUIRE_VARIABLE: Final = "TOKENTIDE_REQUIRE_APACHE_KAFKA"
@@ -180,9 +181,9 @@ class ApacheKafka:
             is_short_lived: start with half of the CPU time, and be slower afterwards.
         """
         self._data_dir = data_dir.resolve()
-        self._port = port or free_port()
+        self._port = port or unused_port()
         self._advertised_port = advertised_port or self._port
-        self._controller_port = free_port()
+        self._controller_port = unused_port()
         self._more_properties = dict(properties or {})
         self._heap_mb = heap_mb
         self._is_short_lived = is_short_lived

@@ -18,6 +18,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from tests.support.apache_kafka import ApacheKafka
+from tests.support.ports import unused_port
 from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.broker import EmbeddedBroker
 from tokentide.embedded.process import ManagedProcess
@@ -59,7 +60,9 @@ def make_server(
     is as fast as it can be.
     """
     if kind == "embedded":
-        return EmbeddedBroker(log_file=folder / "broker.log", advertised_port=advertised_port)
+        return EmbeddedBroker(
+            log_file=folder / "broker.log", port=unused_port(), advertised_port=advertised_port
+        )
     return ApacheKafka(folder, advertised_port=advertised_port, is_short_lived=is_short_lived)
 
 

@@ -20,8 +20,9 @@ import pytest
 
 from tests.support.apache_kafka import REQUIRE_VARIABLE, ApacheKafka, why_missing
 from tests.support.brokers import Broker, BrokerKind, Server, make_server
+from tests.support.ports import unused_port
 from tests.support.tcp_proxy import TcpProxy
-from tokentide.embedded.ports import LOOPBACK, free_port
+from tokentide.embedded.ports import LOOPBACK
 
 _BOTH_KINDS = [
     pytest.param("embedded", marks=pytest.mark.embedded),
@@ -66,7 +67,7 @@ def _embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 def _apache_kafka_both_ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, TcpProxy]]:
     """One Apache Kafka with two listeners: clients of the second are sent through the proxy."""
     _require("apache_kafka")
-    port, proxied, controller = free_port(), free_port(), free_port()
+    port, proxied, controller = unused_port(), unused_port(), unused_port()
     with TcpProxy(proxied) as proxy:
         clients, behind = f"PLAINTEXT://{LOOPBACK}:{port}", f"PROXIED://{LOOPBACK}"
         server = ApacheKafka(

@@ -10,7 +10,7 @@ from commands_support import tokentide
 
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.fixtures import _require
-from tokentide.embedded.ports import free_port
+from tests.support.ports import unused_port
 
 pytestmark = pytest.mark.apache_kafka
 
@@ -26,7 +26,7 @@ LOGIN = {
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address at which it asks for a login: `writer` may do all, `stranger` nothing."""
     _require("apache_kafka")
-    plain, controller, login = free_port(), free_port(), free_port()
+    plain, controller, login = unused_port(), unused_port(), unused_port()
     clients = f"PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login}"
     kafka = ApacheKafka(
         tmp_path_factory.mktemp("guarded"),

@@ -22,11 +22,11 @@ from kafka.structs import OffsetAndMetadata
 
 from tests.support import children
 from tests.support.brokers import Broker, make_server
+from tests.support.ports import unused_port
 from tests.support.waiting import seconds_of, until
 from tokentide.embedded.broker import EmbeddedBroker, broker_binary
 from tokentide.embedded.errors import NotInstalledError, PortUnavailableError
 from tokentide.embedded.kafka_probe import ask_cluster, kafka_health
-from tokentide.embedded.ports import free_port
 
 pytestmark = pytest.mark.embedded
 
@@ -38,7 +38,7 @@ def resident_mb(pid: int) -> float:
 
 class TestStart:
     def test_it_listens_where_it_is_told_and_sends_clients_there(self, tmp_path):
-        port = free_port()
+        port = unused_port()
         with EmbeddedBroker(log_file=tmp_path / "b.log", port=port) as server:
             assert server.bootstrap_servers == f"127.0.0.1:{port}"
             assert ask_cluster("127.0.0.1", port).brokers == (("127.0.0.1", port),)
@@ -70,7 +70,7 @@ class TestStart:
 
     def test_a_chosen_port_that_is_snatched_away_is_replaced_by_another(self, tmp_path, monkeypatch):
         with socket.create_server(("127.0.0.1", 0)) as other:
-            ports = iter([other.getsockname()[1], free_port()])
+            ports = iter([other.getsockname()[1], unused_port()])
             monkeypatch.setattr("tokentide.embedded.listening.free_port", lambda: next(ports))
             monkeypatch.setattr("tokentide.embedded.listening.require_free_port", lambda *_, **__: None)
             with EmbeddedBroker(log_file=tmp_path / "b.log") as server:

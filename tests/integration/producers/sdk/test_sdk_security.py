@@ -13,10 +13,10 @@ import pytest
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.brokers import Broker
 from tests.support.fixtures import _require
+from tests.support.ports import unused_port
 from tests.support.waiting import HANGING_S
 from tokentide import Producer, ProducerOptions
 from tokentide.config import KafkaSettings
-from tokentide.embedded.ports import free_port
 
 pytestmark = pytest.mark.apache_kafka
 
@@ -49,7 +49,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
     certificate, key = _certificate(folder)
     (folder / "keystore.pem").write_text(key.read_text() + certificate.read_text())
-    plain, controller, login, tls = free_port(), free_port(), free_port(), free_port()
+    plain, controller, login, tls = unused_port(), unused_port(), unused_port(), unused_port()
     clients = f"PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login},ENCRYPTED://127.0.0.1:{tls}"
     jaas = (
         "org.apache.kafka.common.security.plain.PlainLoginModule required "
