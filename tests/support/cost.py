@@ -1,7 +1,7 @@
 """A plugin that tells what tests cost: processor time, of this process and of the children that have ended.
 
 Wall time says little on a machine that others use too. Nothing fails here: a slow machine is no defect. What a child
-takes is counted in the test in which it ends, so the services of a session are in the last test that used them.
+takes is counted in the test in which it ends; that of a module or session is counted in none, unless it ends by itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    if call.when == "teardown":
+    if call.when == "call":  # what ends later may be of all the tests before
         report.user_properties.append((_PROPERTY, _used_s() - item.stash[_begun]))
     return report
 
@@ -47,7 +47,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             (cost_s, report.nodeid)
             for reports in terminalreporter.stats.values()
             for report in reports
-            if getattr(report, "when", None) == "teardown"
+            if getattr(report, "when", None) == "call"
             for name, cost_s in report.user_properties
             if name == _PROPERTY
         ),
