@@ -9,7 +9,7 @@ UV := .tools/bin/uv
 RUN := $(VENV)/bin
 NATIVE := $(wildcard native/src/*.rs native/Cargo.* native/pyproject.toml native/python/tokentide_native/*)
 
-.PHONY: help install demo test check lint native types bench clean
+.PHONY: help install demo test test-long check lint native types bench clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +29,19 @@ install: $(VENV)/.installed ## Install everything into .venv
 demo: install ## Start broker, ClickHouse and a worker, send traffic, show live numbers
 	@$(RUN)/tokentide demo
 
-# In any order: sorted by their number of tests, as xdist would, files with few tests, which are the slow ones, come last, and two processes wait for them.
-test: install ## Run all tests (15 minutes on 2 cores); the Apache Kafka suite needs Java 17 and Maven
-	@$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process more than cores, since tests of processes wait much; not more than four, each of which has a Kafka and a
+# ClickHouse of its own. A process that has nothing left to do takes tests of another.
+PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
+PYTEST := $(RUN)/pytest -q -n $(PROCESSES) --dist worksteal --durations 30 --costs 10
 
-check: install lint native types test ## What CI runs: lint, types, tests
+test: install ## Run the tests (under 10 minutes on 2 idle cores); those on Apache Kafka need Java 17 and Maven
+	@$(PYTEST) -m "not long"
+
+test-long: install ## Run what takes long by nature: whole traces, workers killed, many schedules
+	@TOKENTIDE_DELIVERY_SCHEDULES=$${TOKENTIDE_DELIVERY_SCHEDULES:-200} TOKENTIDE_PROPERTY_EXAMPLES=$${TOKENTIDE_PROPERTY_EXAMPLES:-500} \
+	  $(PYTEST) -m "long or many"
+
+check: install lint native types test ## Lint, types, tests: before each change
 
 lint: install
 	@$(RUN)/ruff check .

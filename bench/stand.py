@@ -36,7 +36,7 @@ def stand() -> Iterator[Stand]:
     kind = "embedded" if why_missing() else "apache_kafka"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = make_server(kind, folder)
+        server = make_server(kind, folder, is_short_lived=False)
         server.start()
         try:
             with clickhouse_process(folder / "clickhouse") as url:

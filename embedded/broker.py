@@ -84,8 +84,8 @@ def broker_spec(*, port: int, log_file: Path, advertised_port: int | None = None
         health_check=lambda: kafka_health(LOOPBACK, port, cluster_id=cluster),
         # Nothing is inherited: it would take SCHEMA_REGISTRY, OTEL_EXPORTER_OTLP_ENDPOINT and others as its own.
         environment={"PATH": os.environ.get("PATH", ""), "RUST_LOG": "warn", "RUST_BACKTRACE": "0"},
-        start_timeout_s=20.0,
-        stop_grace_s=5.0,
+        start_timeout_s=60.0,
+        stop_grace_s=15.0,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +23,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tokentide")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties are tried with more examples where there is time for it."""
+    for item in items:
+        if ROOT / "tests" / "property" in item.path.parents:
+            item.add_marker("many")
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +53,3 @@ def find_public_data() -> Path:
 def public_data() -> Path:
     """The folder of public traces; its absence skips the test with the reason, or fails it (`REQUIRE_PUBLIC_DATA`)."""
     return find_public_data()
-
-
-@pytest.fixture(autouse=True)
-def _log_levels_as_before() -> Iterator[None]:
-    """The command line quietens the Kafka client for its process; in tests that is everybody's."""
-    level = logging.getLogger("kafka").level
-    yield
-    logging.getLogger("kafka").setLevel(level)

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from tests.support.compose_file import ComposeFile, Service, read_compose_file
 from tests.support.documents import parse_command
+from tests.support.ports import unused_port
 from tokentide.config import Settings, load
-from tokentide.embedded.ports import free_port
 from tokentide.stream.metrics_http import MetricsServer
 
 PROGRAMS_OF_IMAGES = {
@@ -302,7 +302,7 @@ class TestHealth:
         assert asyncio.run(answer()) == code
 
     def test_a_worker_that_does_not_answer_is_not_well(self, compose, settings):
-        command = self.check(compose, settings, free_port())
+        command = self.check(compose, settings, unused_port())
         assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 1
 
     @staticmethod

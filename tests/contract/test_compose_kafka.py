@@ -8,7 +8,6 @@ temporary folder.
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -23,12 +22,14 @@ from kafka.errors import KafkaTimeoutError
 from tests.support.apache_kafka import java, libraries
 from tests.support.compose_file import read_compose_file
 from tests.support.fixtures import _require
+from tests.support.ports import unused_port
+from tests.support.waiting import HANGING_S, until
 from tokentide.cli.kafka_access import admin_client
 from tokentide.cli.topics import KafkaTopics, apply_plans
 from tokentide.config import KafkaSettings, Settings
 from tokentide.config.topics import topic_plans
 from tokentide.embedded.kafka_probe import ask_cluster, kafka_health
-from tokentide.embedded.ports import LOOPBACK, free_port
+from tokentide.embedded.ports import LOOPBACK
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
 
 pytestmark = pytest.mark.apache_kafka
@@ -55,7 +56,7 @@ class Running(NamedTuple):
 def kafka(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     _require("apache_kafka")
     folder = tmp_path_factory.mktemp("compose-kafka")
-    ports = {"9092": free_port(), "19092": free_port(), "9093": free_port()}
+    ports = {"9092": unused_port(), "19092": unused_port(), "9093": unused_port()}
     environment = {
         variable: adapted(value, ports)
         for variable, value in read_compose_file(repository / "docker-compose.yml")
@@ -73,7 +74,7 @@ def kafka(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             ],
             log_file=folder / "kafka.log",
             health_check=lambda: kafka_health(LOOPBACK, ports["9092"], cluster_id=CLUSTER_ID),
-            start_timeout_s=90,
+            start_timeout_s=HANGING_S,
         )
     )  # fmt: skip
     process.start()
@@ -111,7 +112,7 @@ def server_properties(environment: Mapping[str, str], folder: Path) -> Path:
             "--default-configs-dir", "default", "--mounted-configs-dir", "mounted", "--final-configs-dir", "final",
         ],
         env={**environment, "CLUSTER_ID": CLUSTER_ID},
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=HANGING_S, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return folder / "final" / "server.properties"
@@ -148,7 +149,7 @@ def test_init_finds_what_it_made_as_planned_and_records_of_long_ago_stay(kafka):
     with closing(
         KafkaProducer(bootstrap_servers=kafka.on_host, enable_idempotence=True, acks="all")
     ) as producer:
-        producer.send(settings.topics.events, b"{}", timestamp_ms=LONG_AGO_MS).get(timeout=30)
+        producer.send(settings.topics.events, b"{}", timestamp_ms=LONG_AGO_MS).get(timeout=HANGING_S)
     group = {"group_id": "readers", "auto_offset_reset": "earliest", "enable_auto_commit": False}
     with closing(KafkaConsumer(settings.topics.events, bootstrap_servers=kafka.inside, **group)) as reader:
         (record,) = next(iter(polled(reader).values()))
@@ -159,14 +160,10 @@ def test_init_finds_what_it_made_as_planned_and_records_of_long_ago_stay(kafka):
 def test_a_misspelt_topic_is_not_made(kafka):
     producer = KafkaProducer(bootstrap_servers=kafka.on_host, max_block_ms=2_000)
     with closing(producer), pytest.raises(KafkaTimeoutError):
-        producer.send("llm.evens", b"{}").get(timeout=30)
+        producer.send("llm.evens", b"{}").get(timeout=HANGING_S)
     with admin_client(KafkaSettings(bootstrap_servers=(kafka.on_host,))) as admin:
         assert "llm.evens" not in admin.list_topics()
 
 
 def polled(reader: KafkaConsumer) -> Mapping[object, list[ConsumerRecord]]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := reader.poll(timeout_ms=500):
-            return found
-    pytest.fail("no record within a minute")
+    return until(lambda: reader.poll(timeout_ms=500), what="a record")

@@ -23,6 +23,7 @@ import pytest
 from tests.support.compose_file import read_compose_file
 from tests.support.docker_build import Ignore, Stage, copy_context, read_dockerfile
 from tests.support.documents import parse_command
+from tests.support.waiting import HANGING_S
 
 FOLDERS = ("cli", "embedded", "producers", "schemas", "sinks", "sql", "stream")
 BASE_PACKAGES = {
@@ -88,7 +89,7 @@ def wheel(repository: Path, source: Path, tmp_path_factory: pytest.TempPathFacto
         pytest.skip("no uv to build the wheel with: `make install` brings it")
     folder = tmp_path_factory.mktemp("docker") / "dist"
     command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder, source]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=HANGING_S)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -107,7 +108,7 @@ def run(*arguments: str, path: Sequence[Path], folder: Path) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, "-S", "-P", *arguments],
         env={"PYTHONPATH": ":".join(map(str, path)), "HOME": str(folder)},
-        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=HANGING_S, check=False,
     )  # fmt: skip
 
 

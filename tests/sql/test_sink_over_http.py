@@ -13,7 +13,9 @@ import threading
 
 import pytest
 
+from tests.support import children
 from tests.support.clickhouse_rows import START, event, event_table, ledger_table, partial_table
+from tests.support.waiting import HANGING_S
 from tokentide.config import ClickHouseSettings
 from tokentide.sinks.clickhouse import ClickHouseSink
 from tokentide.sinks.connection import open_client
@@ -35,7 +37,7 @@ def server(tmp_path_factory):
     password = folder / "password"
     password.write_text(PASSWORD)
     password.chmod(0o600)
-    process = subprocess.Popen(
+    process = children.start(
         [
             sys.executable,
             "-m",
@@ -56,7 +58,7 @@ def server(tmp_path_factory):
         yield json.loads(process.stdout.readline())["port"]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(HANGING_S)
         process.stdout.close()
 
 

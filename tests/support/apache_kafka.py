@@ -15,6 +15,7 @@ import argparse
 import base64
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -29,8 +30,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.support.ports import unused_port
+from tests.support.waiting import HANGING_S
 from tokentide.embedded.kafka_probe import kafka_health
-from tokentide.embedded.ports import LOOPBACK, free_port
+from tokentide.embedded.ports import LOOPBACK
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
 
 REQUIRE_VARIABLE: Final = "TOKENTIDE_REQUIRE_APACHE_KAFKA"
@@ -40,7 +43,6 @@ _HERE: Final = Path(__file__).resolve().parent
 _POM: Final = _HERE / "kafka" / "pom.xml"
 _LOG_CONFIG: Final = _HERE / "kafka" / "log4j2.properties"
 _CACHE: Final = _HERE.parent.parent / ".cache" / "kafka-libs"
-_MAVEN_TIMEOUT_S: Final = 600
 _JAVA_RELEASE: Final = 17
 _NODE_ID: Final = 1
 
@@ -69,6 +71,11 @@ _PROPERTIES: Final[Mapping[str, str]] = {
 }
 
 
+_SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""No second compiler, and one thread for garbage."""
+_CHECKPOINT: Final = "bootstrap.checkpoint"
+
+
 class ApacheKafkaMissingError(RuntimeError):
     """A real Apache Kafka cannot run here; the text says what is missing."""
 
@@ -81,8 +88,7 @@ def libraries() -> Path:
     Raises:
         ApacheKafkaMissingError: they are not there and cannot be fetched.
     """
-    pinned = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    folder = _CACHE / pinned
+    folder = _CACHE / _pinned()
     if folder.is_dir():
         return folder
     _CACHE.mkdir(parents=True, exist_ok=True)
@@ -90,6 +96,11 @@ def libraries() -> Path:
         if not folder.is_dir():
             _fetch(folder)
     return folder
+
+
+def _pinned() -> str:
+    """What tells these versions from others."""
+    return hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -110,7 +121,7 @@ def _fetch(folder: Path) -> None:
         answer = subprocess.run(
             [maven, "-q", "-B", "-f", pom, "dependency:copy-dependencies",
              f"-DoutputDirectory={target}", "-DincludeScope=runtime"],
-            capture_output=True, text=True, timeout=_MAVEN_TIMEOUT_S, check=False,
+            capture_output=True, text=True, timeout=3 * HANGING_S, check=False,
         )  # fmt: skip
         if answer.returncode != 0 or not any(target.glob("kafka_*.jar")):
             last_lines = "\n".join((answer.stdout + answer.stderr).strip().splitlines()[-10:])
@@ -125,12 +136,19 @@ def java() -> str:
         ApacheKafkaMissingError: there is none.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=f"{home}/bin" if home else None)
+    return _java_in(f"{home}/bin" if home else os.environ.get("PATH", ""))
+
+
+@functools.cache
+def _java_in(path: str) -> str:
+    found = shutil.which("java", path=path)
     if found is None:
         raise ApacheKafkaMissingError(
             "Java is not installed (java is not on the PATH); Kafka needs 17 or newer"
         )
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    said = subprocess.run(
+        [found, "-version"], capture_output=True, text=True, timeout=HANGING_S, check=False
+    ).stderr
     release = said.partition('"')[2].partition(".")[0].partition('"')[0]
     if not release.isdigit() or int(release) < _JAVA_RELEASE:
         raise ApacheKafkaMissingError(
@@ -150,6 +168,7 @@ class ApacheKafka:
         advertised_port: int | None = None,
         properties: Mapping[str, str] | None = None,
         heap_mb: int = 512,
+        is_short_lived: bool = True,
     ) -> None:
         """Prepare a broker.
 
@@ -159,16 +178,16 @@ class ApacheKafka:
             advertised_port: what clients are told to use, when they shall come through a proxy.
             properties: server properties beside, or instead of, those of this module.
             heap_mb: the JVM's heap.
+            is_short_lived: start with half of the CPU time, and be slower afterwards.
         """
         self._data_dir = data_dir.resolve()
-        self._port = port or free_port()
+        self._port = port or unused_port()
         self._advertised_port = advertised_port or self._port
-        self._controller_port = free_port()
+        self._controller_port = unused_port()
         self._more_properties = dict(properties or {})
         self._heap_mb = heap_mb
-        # 16 random bytes in URL-safe base64 without padding: the form that Kafka demands. A leading hyphen would
-        # read as an option.
-        self._cluster_id = "t" + base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
+        self._is_short_lived = is_short_lived
+        self._cluster_id = _random_id()
         self._process: ManagedProcess | None = None
 
     @property
@@ -208,8 +227,8 @@ class ApacheKafka:
                 argv=self._command("kafka.Kafka", str(properties), heap_mb=self._heap_mb),
                 log_file=self.log_file,
                 health_check=lambda: kafka_health(LOOPBACK, self._port, cluster_id=self._cluster_id),
-                start_timeout_s=90,
-                stop_grace_s=30,
+                start_timeout_s=HANGING_S,
+                stop_grace_s=HANGING_S,
             )
         )
         self._process.start()
@@ -254,10 +273,30 @@ class ApacheKafka:
         return path
 
     def _format(self, properties: Path) -> None:
+        """Make the data folder; what Kafka's tool writes into it, its ids aside, is kept and copied the next time."""
+        log, kept = self._data_dir / "log", _CACHE / f"{_pinned()}.checkpoint"
+        if not kept.exists():
+            self._format_by_tool(properties)
+            copy = kept.with_suffix(f".{os.getpid()}")
+            shutil.copy(log / _CHECKPOINT, copy)
+            copy.replace(kept)
+            return
+        log.mkdir()
+        shutil.copy(kept, log / _CHECKPOINT)
+        ids = {
+            "cluster.id": self._cluster_id,
+            "directory.id": _random_id(),
+            "node.id": _NODE_ID,
+            "version": 1,
+        }
+        lines = "".join(f"{name}={value}\n" for name, value in ids.items())
+        (log / "meta.properties").write_text(lines, encoding="utf-8")
+
+    def _format_by_tool(self, properties: Path) -> None:
         command = self._command(
             "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties)
         )
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=HANGING_S, check=False)
         if answer.returncode != 0:
             raise RuntimeError(f"Kafka's data folder could not be formatted:\n{answer.stdout}{answer.stderr}")
 
@@ -265,6 +304,7 @@ class ApacheKafka:
         return [
             java(),
             f"-Xmx{heap_mb}m",
+            *(_SHORT_LIVED if self._is_short_lived else ()),
             "-XX:+ExitOnOutOfMemoryError",
             f"-Dlog4j2.configurationFile={_LOG_CONFIG}",
             "-cp",
@@ -283,6 +323,14 @@ class ApacheKafka:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _random_id() -> str:
+    """16 random bytes in URL-safe base64 without padding: the form that Kafka demands.
+
+    A leading hyphen would read as an option.
+    """
+    return "t" + base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
 
 
 def why_missing() -> str | None:
@@ -305,7 +353,9 @@ def main() -> int:
     properties = dict(given.split("=", 1) for given in options.property)
     # Not the present handler of SIGINT: a shell that starts programs in the background lets them ignore it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ApacheKafka(options.data_dir, port=options.port, properties=properties) as kafka:
+    with ApacheKafka(
+        options.data_dir, port=options.port, properties=properties, is_short_lived=False
+    ) as kafka:
         sys.stdout.write(kafka.bootstrap_servers + "\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):

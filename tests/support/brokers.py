@@ -6,12 +6,11 @@ Reading and writing here goes through kafka-python, so that it is independent of
 from __future__ import annotations
 
 import itertools
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
@@ -19,13 +18,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from tests.support.apache_kafka import ApacheKafka
+from tests.support.ports import unused_port
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.broker import EmbeddedBroker
 from tokentide.embedded.process import ManagedProcess
 
 BrokerKind = Literal["embedded", "apache_kafka"]
-
-_READ_TIMEOUT_S = 120.0
-_COORDINATOR_TIMEOUT_S = 30.0
 
 
 class Server(Protocol):
@@ -53,14 +51,19 @@ class StoredRecord(NamedTuple):
     timestamp_ms: int
 
 
-def make_server(kind: BrokerKind, folder: Path, *, advertised_port: int | None = None) -> Server:
+def make_server(
+    kind: BrokerKind, folder: Path, *, advertised_port: int | None = None, is_short_lived: bool = True
+) -> Server:
     """Prepare a broker of a kind, not started, with its files in a folder.
 
-    With `advertised_port` clients are sent to that port, for a proxy before the broker.
+    With `advertised_port` clients are sent to that port, for a proxy before the broker. One that is not short-lived
+    is as fast as it can be.
     """
     if kind == "embedded":
-        return EmbeddedBroker(log_file=folder / "broker.log", advertised_port=advertised_port)
-    return ApacheKafka(folder, advertised_port=advertised_port)
+        return EmbeddedBroker(
+            log_file=folder / "broker.log", port=unused_port(), advertised_port=advertised_port
+        )
+    return ApacheKafka(folder, advertised_port=advertised_port, is_short_lived=is_short_lived)
 
 
 class Broker:
@@ -119,7 +122,7 @@ class Broker:
         with self.producer(**options) as producer:
             sent = [producer.send(topic, value=value, key=key, partition=partition) for value in values]
             producer.flush()
-            found = [future.get(timeout=30) for future in sent]
+            found = [future.get(timeout=HANGING_S) for future in sent]
         return [(metadata.partition, metadata.offset) for metadata in found]
 
     def read_topic(self, topic: str, *, committed_only: bool = False) -> list[StoredRecord]:
@@ -144,17 +147,16 @@ class Broker:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the committed offsets of a group on a topic, by partition; those never committed are left out."""
-        deadline = time.monotonic() + _COORDINATOR_TIMEOUT_S
         with self.admin() as admin:
-            while True:
+
+            def answers() -> list[Any]:
                 try:
-                    found = admin.list_group_offsets(group).get(group, {})
-                    break
+                    return [admin.list_group_offsets(group).get(group, {})]
                 # The first question about any group makes the broker create its offsets topic.
                 except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
+                    return []
+
+            (found,) = until(answers, what="the coordinator's answer")
         return {
             place.partition: entry.offset
             for place, entry in found.items()
@@ -184,7 +186,7 @@ class Broker:
         try:
             yield client
         finally:
-            client.close(timeout=30)
+            client.close(timeout=HANGING_S)
 
     @contextmanager
     def consumer(self, *topics: str, **options: object) -> Iterator[KafkaConsumer]:
@@ -195,6 +197,8 @@ class Broker:
                 "bootstrap_servers": self.bootstrap_servers,
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
+                # A group's leader that has not heard of a new topic assigns nothing of it until it asks again.
+                "metadata_max_age_ms": 1_000,
                 **options,
             },
         )
@@ -210,20 +214,18 @@ def _seek_to(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> 
         consumer.seek(place, offset)
 
 
-def _read(consumer: KafkaConsumer, topic: str) -> Iterator[StoredRecord]:
+def _read(consumer: KafkaConsumer, topic: str) -> list[StoredRecord]:
     places = _places(consumer, topic)
     listed = consumer.end_offsets(places)
     begins = consumer.beginning_offsets(places)
     unread = {place for place in places if begins[place] < listed[place]}
     ends: dict[TopicPartition, int] = {}
+    found: list[StoredRecord] = []
     _seek_to(consumer, {place: begins[place] for place in unread})
-    deadline = time.monotonic() + _READ_TIMEOUT_S
-    while unread:
-        assert time.monotonic() < deadline, (
-            f"read up to {[(p, consumer.position(p)) for p in unread]} of {ends}"
-        )
-        for place, records in consumer.poll(timeout_ms=200, max_records=10_000).items():
-            yield from (
+
+    def is_read() -> bool:
+        for place, records in consumer.poll(timeout_ms=200, max_records=10_000).items() if unread else ():
+            found.extend(
                 _stored(record) for record in records if record.offset < ends.get(place, record.offset + 1)
             )
         for place in list(unread):
@@ -232,6 +234,10 @@ def _read(consumer: KafkaConsumer, topic: str) -> Iterator[StoredRecord]:
                 ends.setdefault(place, high)  # what comes in later is not waited for
             if place in ends and consumer.position(place) >= ends[place]:
                 unread.remove(place)
+        return not unread
+
+    until(is_read, what=f"reading {topic}", every_s=0)
+    return found
 
 
 def _stored(record: ConsumerRecord) -> StoredRecord:
@@ -247,15 +253,18 @@ def _ends(consumer: KafkaConsumer, topic: str) -> dict[TopicPartition, int]:
     waiting = {place for place in places if begins[place] < listed[place]}
     ends = {place: listed[place] for place in places}
     _seek_to(consumer, {place: listed[place] - 1 for place in waiting})
-    deadline = time.monotonic() + _READ_TIMEOUT_S
-    while waiting:
-        assert time.monotonic() < deadline, f"no fetch answer for {waiting}"
-        consumer.poll(timeout_ms=100)
+
+    def is_known() -> bool:
+        if waiting:
+            consumer.poll(timeout_ms=100)
         for place in list(waiting):
             high = consumer.highwater(place)
             if high is not None:
                 ends[place] = max(high, listed[place])
                 waiting.remove(place)
+        return not waiting
+
+    until(is_known, what=f"answers to fetches of {topic}", every_s=0)
     return ends
 
 

@@ -7,7 +7,6 @@ import http.client
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,9 @@ from urllib.parse import urlencode
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from tests.support import children
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.clickhouse import Ready, StartFailure, command, parse_start_line
-
-START_S = 60
-STOP_S = 30
 
 
 class Response(NamedTuple):
@@ -51,7 +49,7 @@ class ServerProcess:
     def log(self) -> str:
         return self._log_file.read_text(errors="replace")
 
-    def connection(self, timeout_s: float = 60) -> http.client.HTTPConnection:
+    def connection(self, timeout_s: float = HANGING_S) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.ready.host, self.ready.port, timeout=timeout_s)
 
     def request(
@@ -93,11 +91,11 @@ class ServerProcess:
 
     def wait_until_running(self, fragment: str, count: int = 1) -> None:
         """Wait until so many statements with this text run."""
-        wait_until(lambda: self._running(fragment) >= count, f"{count} statements with {fragment!r}")
+        until(lambda: self._running(fragment) >= count, f"{count} statements with {fragment!r}")
 
     def wait_until_gone(self, fragment: str) -> None:
         """Wait until no statement with this text runs any more."""
-        wait_until(lambda: self._running(fragment) == 0, f"the end of {fragment!r}")
+        until(lambda: self._running(fragment) == 0, f"the end of {fragment!r}")
 
     def _running(self, fragment: str) -> int:
         question = "SELECT count() FROM system.processes WHERE position(query, {f:String}) AND query NOT LIKE '%processes%'"
@@ -110,19 +108,11 @@ class ServerProcess:
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_S)
+        return self.process.wait(HANGING_S)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(STOP_S)
-
-
-def wait_until(condition: object, what: str, timeout_s: float = 30) -> None:
-    """Poll a condition; fail with a sentence when it never holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.02)
+        self.process.wait(HANGING_S)
 
 
 def launch(
@@ -132,14 +122,14 @@ def launch(
     argv = command(data_dir=folder / name, **{"port": 0, "extra": extra, **arguments})  # type: ignore[arg-type]
     log_file = folder / "server.log"
     with log_file.open("ab") as log:
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log)
+        process = children.start(argv, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     process.stdout.close()
     said = parse_start_line(line)
     if isinstance(said, Ready):
         return ServerProcess(process, said, log_file)
-    process.wait(STOP_S)
+    process.wait(HANGING_S)
     assert said is not None, f"no start line but {line!r}; log: {log_file.read_text()}"
     return said
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.apache_kafka import REQUIRE_VARIABLE, why_missing
+from tests.support.apache_kafka import REQUIRE_VARIABLE, ApacheKafka, why_missing
 from tests.support.brokers import Broker, BrokerKind, Server, make_server
+from tests.support.ports import unused_port
 from tests.support.tcp_proxy import TcpProxy
+from tokentide.embedded.ports import LOOPBACK
 
 _BOTH_KINDS = [
     pytest.param("embedded", marks=pytest.mark.embedded),
@@ -62,8 +64,31 @@ def _embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 
 
 @pytest.fixture(scope="session")
-def _apache_kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _run("apache_kafka", tmp_path_factory.mktemp("apache_kafka"))
+def _apache_kafka_both_ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, TcpProxy]]:
+    """One Apache Kafka with two listeners: clients of the second are sent through the proxy."""
+    _require("apache_kafka")
+    port, proxied, controller = unused_port(), unused_port(), unused_port()
+    with TcpProxy(proxied) as proxy:
+        clients, behind = f"PLAINTEXT://{LOOPBACK}:{port}", f"PROXIED://{LOOPBACK}"
+        server = ApacheKafka(
+            tmp_path_factory.mktemp("apache_kafka"),
+            port=port,
+            properties={
+                "listeners": f"{clients},{behind}:{proxied},CONTROLLER://{LOOPBACK}:{controller}",
+                "advertised.listeners": f"{clients},{behind}:{proxy.port}",
+                "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+                "inter.broker.listener.name": "PLAINTEXT",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            },
+        )
+        server.start()
+        yield server, proxy
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def _apache_kafka_server(_apache_kafka_both_ways: tuple[Server, TcpProxy]) -> Server:
+    return _apache_kafka_both_ways[0]
 
 
 @pytest.fixture
@@ -106,24 +131,32 @@ def own_broker(request: pytest.FixtureRequest) -> Broker:
     return found
 
 
-def _run_behind_proxy(kind: BrokerKind, folder: Path) -> Iterator[tuple[Server, TcpProxy]]:
-    _require(kind)
+@pytest.fixture(scope="session")
+def _proxied_embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, TcpProxy]]:
+    folder = tmp_path_factory.mktemp("embedded")
     with TcpProxy() as proxy:
-        server = make_server(kind, folder, advertised_port=proxy.port)
+        server = make_server("embedded", folder, advertised_port=proxy.port)
         server.start()
         proxy.server_port = server.port
         yield server, proxy
         server.kill()
 
 
-@pytest.fixture(scope="session")
-def _proxied_embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, TcpProxy]]:
-    yield from _run_behind_proxy("embedded", tmp_path_factory.mktemp("embedded"))
+class _BehindProxy:
+    """A server whose clients begin at the proxy."""
+
+    def __init__(self, server: Server, proxy: TcpProxy) -> None:
+        self._server = server
+        self.bootstrap_servers = proxy.address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
 
 
 @pytest.fixture(scope="session")
-def _proxied_apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, TcpProxy]]:
-    yield from _run_behind_proxy("apache_kafka", tmp_path_factory.mktemp("apache_kafka"))
+def _proxied_apache_kafka(_apache_kafka_both_ways: tuple[Server, TcpProxy]) -> tuple[Server, TcpProxy]:
+    server, proxy = _apache_kafka_both_ways
+    return _BehindProxy(server, proxy), proxy
 
 
 @pytest.fixture(params=_BOTH_KINDS)

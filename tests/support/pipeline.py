@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,20 +18,19 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from tests.support import children
 from tests.support.brokers import Broker
+from tests.support.waiting import HANGING_S
 from tokentide.config.settings import ClickHouseSettings
 from tokentide.embedded.clickhouse.launch import Ready, command, parse_start_line
 from tokentide.sinks.connection import open_client
-
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
 
 
 @contextmanager
 def clickhouse_process(data_dir: Path) -> Iterator[str]:
     """Run the embedded ClickHouse process; yield its address."""
     log = (data_dir.parent / "clickhouse.log").open("w")
-    process = subprocess.Popen(
+    process = children.start(
         command(data_dir=data_dir, port=0, parent_pid=os.getpid()),
         stdout=subprocess.PIPE,
         stderr=log,
@@ -45,7 +43,7 @@ def clickhouse_process(data_dir: Path) -> Iterator[str]:
         yield said.url
     finally:
         process.terminate()
-        process.wait(STOP_SECONDS)
+        process.wait(HANGING_S)
         process.stdout.close()
         log.close()
 
@@ -75,8 +73,8 @@ class Pipeline:
     def run(self, *arguments: str, expect: int = 0, input_: bytes | None = None) -> str:
         """Run a command of `tokentide` and return its standard output."""
         done = subprocess.run(
-            [sys.executable, "-m", "tokentide", *arguments],
-            env=self.environment, capture_output=True, check=False, timeout=180, input=input_, cwd=self.folder,
+            children.bound([sys.executable, "-m", "tokentide", *arguments]),
+            env=self.environment, capture_output=True, check=False, timeout=2 * HANGING_S, input=input_, cwd=self.folder,
         )  # fmt: skip
         assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done.stderr.decode()}"
         return done.stdout.decode()
@@ -87,14 +85,14 @@ class Pipeline:
 
         At the end of the block the pipe is closed, and the command has to end well by itself.
         """
-        with subprocess.Popen(
+        with children.start(
             [sys.executable, "-m", "tokentide", *arguments],
             env=self.environment, cwd=self.folder,
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         ) as process:  # fmt: skip
             try:
                 yield process
-                _, said = process.communicate(timeout=180)
+                _, said = process.communicate(timeout=2 * HANGING_S)
             finally:
                 process.kill()
         assert process.returncode == 0, f"{arguments} ended with {process.returncode}:\n{said.decode()}"
@@ -104,7 +102,7 @@ class Pipeline:
         for _ in range(count):
             log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
             self.workers.append(
-                subprocess.Popen(
+                children.start(
                     [sys.executable, "-m", "tokentide", "worker"],
                     env=self.environment,
                     stderr=log,
@@ -117,7 +115,7 @@ class Pipeline:
     def kill_worker(self, place: int = 0) -> None:
         """`kill -9`."""
         self.workers[place].kill()
-        self.workers[place].wait(STOP_SECONDS)
+        self.workers[place].wait(HANGING_S)
 
     def stop(self) -> list[int]:
         """Ask all workers to end; return their exit codes."""
@@ -127,15 +125,15 @@ class Pipeline:
         codes = []
         for worker in self.workers:
             try:
-                codes.append(worker.wait(STOP_SECONDS))
+                codes.append(worker.wait(HANGING_S))
             except subprocess.TimeoutExpired:
                 worker.kill()
-                codes.append(worker.wait(STOP_SECONDS))
+                codes.append(worker.wait(HANGING_S))
         return codes
 
-    def wait(self, seconds: float = 90) -> None:
+    def wait(self) -> None:
         """Until the workers have stored all that is in the events topic."""
-        self.run("wait", "--timeout", str(seconds))
+        self.run("wait", "--timeout", str(HANGING_S))
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Rows of a query; the default database is the test's own."""
@@ -174,11 +172,3 @@ def pipeline(broker: Broker, clickhouse: str, folder: Path, **settings: str) -> 
         yield made
     finally:
         made.stop()
-
-
-def until(condition: Any, *, seconds: float = 60.0, what: str = "it") -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.1)

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests.support.waiting import HANGING_S
+
 HOST = "127.0.0.1"
 _PIECE_BYTES = 65_536
 _LOOK_AGAIN_S = 0.01
@@ -102,7 +104,7 @@ class TcpProxy:
         self._run(self._reset_all())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=HANGING_S)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, HOST, 0)

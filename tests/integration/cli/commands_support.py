@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import children
+from tests.support.waiting import HANGING_S
+
 Begin = Callable[..., subprocess.Popen[str]]
 """Starts a command that goes on."""
 COMMAND = (sys.executable, "-m", "tokentide.cli.main")
@@ -24,11 +27,11 @@ def tokentide(
     *arguments: str | Path,
     environ: dict[str, str] | None = None,
     stdin: str = "",
-    timeout_s: float = 120,
+    timeout_s: float = HANGING_S,
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        children.bound([*COMMAND, *map(str, arguments)]),
         input=stdin,
         env={**clean_environment(), **(environ or {})},
         capture_output=True,
@@ -41,7 +44,7 @@ def tokentide(
 def start(*arguments: str | Path, log: Path) -> subprocess.Popen[str]:
     """Start a command that goes on; what it says for humans goes to a log."""
     with log.open("w") as stream:
-        return subprocess.Popen(
+        return children.start(
             [*COMMAND, *map(str, arguments)],
             env=clean_environment(),
             stdout=subprocess.PIPE,
@@ -86,5 +89,5 @@ class Machine:
 
     def wait(self) -> None:
         """Until everything is stored."""
-        done = self("wait", "--timeout", "90")
+        done = self("wait", "--timeout", str(HANGING_S))
         assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from commands_support import Begin, Machine, start
 
+from tests.support.waiting import HANGING_S
+
 
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
@@ -33,7 +35,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield Machine(json.loads(line), log)
         up.send_signal(signal.SIGTERM)
         rest = up.stdout.read()
-        assert (up.wait(60), rest) == (0, ""), log.read_text(encoding="utf-8")
+        assert (up.wait(HANGING_S), rest) == (0, ""), log.read_text(encoding="utf-8")
     finally:
         up.kill()
         up.wait()

@@ -12,9 +12,9 @@ from commands_support import tokentide
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.certificates import Certificate, new_certificate
 from tests.support.fixtures import _require
-from tokentide.embedded.ports import free_port
+from tests.support.ports import unused_port
 
-pytestmark = [pytest.mark.apache_kafka, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.apache_kafka
 
 LOGIN = {
     "TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -37,7 +37,7 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     folder = tmp_path_factory.mktemp("tls")
     made = new_certificate(folder)
     (folder / "keystore.pem").write_text(made.key.read_text() + made.certificate.read_text())
-    plain, controller, login, tls = free_port(), free_port(), free_port(), free_port()
+    plain, controller, login, tls = unused_port(), unused_port(), unused_port(), unused_port()
     clients = f"PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login},TLS://127.0.0.1:{tls}"
     kafka = ApacheKafka(
         tmp_path_factory.mktemp("guarded"),

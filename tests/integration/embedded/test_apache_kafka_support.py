@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from kafka.errors import KafkaTimeoutError
 
 from tests.support import apache_kafka as support
-from tests.support import fixtures
+from tests.support import children, fixtures
+from tests.support.waiting import HANGING_S, until
 
 
 @pytest.mark.apache_kafka
@@ -39,47 +39,41 @@ class TestBroker:
     def test_a_paused_broker_is_silent_and_goes_on_when_resumed(self, own_apache_kafka):
         broker = own_apache_kafka
         topic = broker.create_topic()
-        with broker.producer(delivery_timeout_ms=120_000, request_timeout_ms=60_000) as producer:
-            producer.send(topic, b"before").get(timeout=30)
+        with broker.producer(delivery_timeout_ms=600_000, request_timeout_ms=300_000) as producer:
+            producer.send(topic, b"before").get(timeout=HANGING_S)
             broker.server.pause()
             future = producer.send(topic, b"during")
             with pytest.raises(KafkaTimeoutError):
                 future.get(timeout=1)
             broker.server.resume()
-            future.get(timeout=60)
+            future.get(timeout=HANGING_S)
         assert [record.value for record in broker.read_topic(topic)] == [b"before", b"during"]
 
     def test_as_a_program_in_the_background_it_ends_in_order_by_sigterm(self, tmp_path, repository):
         program = f"exec {sys.executable} -m tests.support.apache_kafka --data-dir {tmp_path / 'kafka'} &"
-        shell = subprocess.Popen(
+        shell = children.start(
             ["/bin/sh", "-c", f"{program} echo $!; wait"], stdout=subprocess.PIPE, text=True, cwd=repository
         )
         assert shell.stdout is not None
         pid = int(shell.stdout.readline())
         assert shell.stdout.readline().startswith("127.0.0.1:")
         os.kill(pid, signal.SIGTERM)
-        assert shell.wait(timeout=60) == 0
+        assert shell.wait(timeout=HANGING_S) == 0
         shell.stdout.close()
-        deadline = time.monotonic() + 15
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{pid}").exists()
+        until(lambda: not Path(f"/proc/{pid}").exists(), what="its end")
 
     def test_it_does_not_outlive_a_suite_ended_by_sigkill(self, tmp_path, repository):
         program = [sys.executable, "-m", "tests.support.apache_kafka", "--data-dir", tmp_path / "kafka"]
-        suite = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=repository)
+        suite = children.start(program, stdout=subprocess.PIPE, text=True, cwd=repository)
         assert suite.stdout is not None
         assert suite.stdout.readline().startswith("127.0.0.1:")
-        children = Path(f"/proc/{suite.pid}/task")
-        pids = {int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()}
+        tasks = Path(f"/proc/{suite.pid}/task")
+        pids = {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
         assert len(pids) == 1
         suite.send_signal(signal.SIGKILL)
         suite.wait()
         suite.stdout.close()
-        deadline = time.monotonic() + 15
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="its end")
 
 
 class TestAbsence:

@@ -13,6 +13,7 @@ import lz4.frame
 import pytest
 
 from tests.support.clickhouse_server import ServerProcess, running
+from tests.support.waiting import HANGING_S
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -468,4 +469,4 @@ def test_headers_and_urls_have_limits(server):
 
 
 def open_socket(server: ServerProcess) -> socket.socket:
-    return socket.create_connection((server.ready.host, server.ready.port), timeout=60)
+    return socket.create_connection((server.ready.host, server.ready.port), timeout=HANGING_S)

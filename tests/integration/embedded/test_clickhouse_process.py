@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clickhouse_server import STOP_S, ServerProcess, launch, running, wait_until
+from tests.support import children
+from tests.support.clickhouse_server import ServerProcess, launch, running
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.clickhouse import ExitCode, Ready, StartFailure, command, parse_start_line
 
 pytestmark = pytest.mark.embedded
 
 SLOW = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 1"
+SOME_SECONDS = "FROM numbers(6) SETTINGS max_block_size = 1"
+"""Rows to sleep a second each at: the engine allows three in one block."""
 
 
 def started(folder: Path, *extra: str, **arguments: object) -> ServerProcess:
@@ -53,7 +57,7 @@ def test_the_ready_line_tells_all_that_a_supervisor_needs(tmp_path):
 def test_ctrl_c_ends_it_in_order(tmp_path):
     server = started(tmp_path)
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(STOP_S) == ExitCode.STOPPED
+    assert server.process.wait(HANGING_S) == ExitCode.STOPPED
 
 
 def test_sigterm_ends_it_in_order_and_the_data_is_there_again(tmp_path):
@@ -86,38 +90,38 @@ def test_what_still_runs_at_the_end_is_cut_off_after_the_grace_time(tmp_path):
     thread.start()
     server.wait_until_running("sipHash64(number) = 1")
     assert server.terminate() == ExitCode.UNCLEAN
-    thread.join(STOP_S)
+    thread.join(HANGING_S)
 
 
 def test_a_statement_that_ends_within_the_grace_time_is_answered(tmp_path):
-    server = started(tmp_path)
+    server = started(tmp_path, "--shutdown-grace-s", "300")
     answers = []
     thread = threading.Thread(
-        target=lambda: answers.append(server.sql("SELECT sleepEachRow(1), 'done' FROM numbers(2)"))
+        target=lambda: answers.append(server.sql(f"SELECT sleepEachRow(1), 'done' {SOME_SECONDS}"))
     )
     thread.start()
     server.wait_until_running("sleepEachRow")
     assert server.terminate() == ExitCode.STOPPED
-    thread.join(STOP_S)
+    thread.join(HANGING_S)
     assert answers[0].endswith("done")
 
 
 def test_at_the_end_open_connections_get_no_new_statements(tmp_path):
-    server = started(tmp_path, "--log-level", "info")
+    server = started(tmp_path, "--log-level", "info", "--shutdown-grace-s", "300")
     connection = server.connection()
     connection.request("POST", "/", b"SELECT 1")
     connection.getresponse().read()
-    thread = threading.Thread(target=lambda: server.post("SELECT sleepEachRow(1) FROM numbers(3)"))
+    thread = threading.Thread(target=lambda: server.post(f"SELECT sleepEachRow(1) {SOME_SECONDS}"))
     thread.start()
     server.wait_until_running("sleepEachRow")
     server.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: "ending on SIGTERM" in server.log, "the signal")
+    until(lambda: "ending on SIGTERM" in server.log, "the signal")
     connection.request("POST", "/", b"SELECT 1")
     answer = connection.getresponse()
     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (503, "439")
     connection.close()
-    thread.join(STOP_S)
-    assert server.process.wait(STOP_S) == ExitCode.STOPPED
+    thread.join(HANGING_S)
+    assert server.process.wait(HANGING_S) == ExitCode.STOPPED
 
 
 def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
@@ -188,15 +192,15 @@ def test_it_ends_when_its_parent_is_killed(tmp_path):
         "subprocess.Popen(argv, stdout=sys.stdout)\n"
         "sys.stdin.read()\n"
     )
-    parent = subprocess.Popen(
+    parent = children.start(
         [sys.executable, "-c", program, json.dumps(argv)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert parent.stdout is not None
     ready = parse_start_line(parent.stdout.readline().decode())
     assert isinstance(ready, Ready)
     parent.kill()
-    parent.wait(STOP_S)
-    wait_until(lambda: is_gone(ready.pid), "the end of the server")
+    parent.wait(HANGING_S)
+    until(lambda: is_gone(ready.pid), "the end of the server")
     parent.stdout.close()
     assert parent.stdin is not None
     parent.stdin.close()
@@ -205,13 +209,13 @@ def test_it_ends_when_its_parent_is_killed(tmp_path):
 
 def test_it_ends_when_a_parent_further_up_is_killed(tmp_path):
     """With a guard in between, as on systems without a death signal."""
-    grandparent = subprocess.Popen(
+    grandparent = children.start(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
     )
     server = started(tmp_path, parent_pid=grandparent.pid)
     grandparent.kill()
-    grandparent.wait(STOP_S)
-    assert server.process.wait(STOP_S) == ExitCode.STOPPED
+    grandparent.wait(HANGING_S)
+    assert server.process.wait(HANGING_S) == ExitCode.STOPPED
     assert grandparent.stdin is not None
     grandparent.stdin.close()
 
@@ -247,10 +251,10 @@ def test_sigkill_in_the_middle_of_inserts_loses_no_acknowledged_row(tmp_path):
         threads = [threading.Thread(target=insert, args=(worker,)) for worker in workers]
         for thread in threads:
             thread.start()
-        assert enough.wait(60)
+        assert enough.wait(HANGING_S)
         server.kill()
         for thread in threads:
-            thread.join(STOP_S)
+            thread.join(HANGING_S)
         server = started(tmp_path)
         for worker, blocks in acknowledged.items():
             stored = server.sql(

@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import children
+from tests.support.waiting import HANGING_S, until
 from tokentide.config.sources import NOT_SETTINGS
 from tokentide.embedded.data_dir import is_held, read_run
 from tokentide.embedded.errors import (
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.embedded
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 WORKER = [sys.executable, str(STAND_INS / "worker.py")]
-QUICK = RestartPolicy(max_restarts=2, window_s=60, first_delay_s=0.05, max_delay_s=0.1)
+QUICK = RestartPolicy(max_restarts=2, window_s=2 * HANGING_S, first_delay_s=0.05, max_delay_s=0.1)
 
 
 def stand_in_clickhouse(data_dir: Path, port: int) -> list[str]:
@@ -59,7 +60,7 @@ class Run:
             "worker_command": WORKER,
             "clickhouse_command": stand_in_clickhouse,
             "restarts": QUICK,
-            "worker_stop_grace_s": 10,
+            "worker_stop_grace_s": HANGING_S,
             **options,
         }
         supervisor = Supervisor(
@@ -94,13 +95,6 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in "ZX"
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def all_pids(state) -> list[int]:
@@ -154,7 +148,7 @@ class TestStart:
             environment_of_worker=lambda number: {"TOKENTIDE_METRICS_PORT": str(9100 + number)},
         )
         os.kill(supervisor.state.workers[1].pid, signal.SIGKILL)
-        wait_until(lambda: run.events("ready").count("worker-2") == 2)
+        until(lambda: run.events("ready").count("worker-2") == 2)
         seen = [
             json.loads((run.folder / f"worker-{worker.pid}.json").read_text())["TOKENTIDE_METRICS_PORT"]
             for worker in supervisor.state.workers
@@ -185,7 +179,7 @@ class TestStart:
         with pytest.raises(PortUnavailableError, match=f"{port}.*{flag} N"):
             run.start(**{option: port})
         assert not is_held(run.data_dir)
-        wait_until(lambda: run.events("stopped") == run.events("ready"))
+        until(lambda: run.events("stopped") == run.events("ready"))
         other.started[0].kill()
 
     def test_a_worker_that_cannot_start_ends_it_with_its_last_words(self, run):
@@ -208,7 +202,7 @@ class TestStart:
     def test_a_stop_during_the_start_ends_it(self, run):
         def stop_meanwhile(_):
             stopper.start()
-            wait_until(lambda: supervisor._is_stopping)
+            until(lambda: supervisor._is_stopping)
 
         supervisor = run.make(prepare=stop_meanwhile)
         stopper = threading.Thread(target=supervisor.stop)
@@ -231,7 +225,7 @@ class TestDeaths:
         supervisor = run.start(workers=2)
         before = supervisor.state
         os.kill(before.workers[0].pid, signal.SIGKILL)
-        wait_until(lambda: run.events("ready").count("worker-1") == 2)
+        until(lambda: run.events("ready").count("worker-1") == 2)
         after = supervisor.state
         assert after.workers[0].pid != before.workers[0].pid
         assert (after.workers[0].restarts, after.workers[1]) == (1, before.workers[1])
@@ -242,7 +236,7 @@ class TestDeaths:
     def test_a_worker_that_ends_by_itself_is_started_again_too(self, run):
         supervisor = run.start()
         os.kill(supervisor.state.workers[0].pid, signal.SIGTERM)
-        wait_until(lambda: run.events("ready").count("worker-1") == 2)
+        until(lambda: run.events("ready").count("worker-1") == 2)
 
     def test_a_worker_that_was_asked_to_stop_stays_stopped(self, run):
         supervisor = run.start(workers=2)
@@ -262,9 +256,9 @@ class TestDeaths:
         (run.folder / "crash").touch()
         with pytest.raises(
             ProcessFailedError,
-            match=r"worker-1 ended with exit code 1 \(3 deaths within 60 s(.|\n)*the gate is jammed",
+            match=r"worker-1 ended with exit code 1 \(3 deaths within 600 s(.|\n)*the gate is jammed",
         ):
-            supervisor.wait(30)
+            supervisor.wait(HANGING_S)
         assert not any(is_alive(pid) for pid in all_pids(state))
         assert not is_held(run.data_dir)
         assert run.events("failed") == ["run"]
@@ -273,7 +267,7 @@ class TestDeaths:
         supervisor = run.start()
         before = supervisor.state
         os.kill(before.clickhouse.pid, signal.SIGKILL)
-        wait_until(lambda: run.events("ready").count("clickhouse") == 2)
+        until(lambda: run.events("ready").count("clickhouse") == 2)
         after = supervisor.state
         assert after.clickhouse_url == before.clickhouse_url
         assert after.clickhouse.pid != before.clickhouse.pid
@@ -288,7 +282,7 @@ class TestDeaths:
         with pytest.raises(
             ProcessFailedError, match=r"broker was ended by SIGKILL .*no worker had stored is lost"
         ):
-            supervisor.wait(30)
+            supervisor.wait(HANGING_S)
         assert not any(is_alive(pid) for pid in all_pids(state))
         assert (run.folder / "ends").read_text() == "worker stored\n"
 
@@ -298,16 +292,16 @@ class TestDeaths:
         in_the_way.mkdir()
         for ready in (2, 3):
             os.kill(supervisor.state.workers[0].pid, signal.SIGKILL)
-            wait_until(lambda ready=ready: run.events("ready").count("worker-1") == ready)
+            until(lambda ready=ready: run.events("ready").count("worker-1") == ready)
         warnings = [progress.detail for progress in run.told if progress.event == "warning"]
         assert warnings == ["the files of the run cannot be written: Is a directory"]
         in_the_way.rmdir()
-        wait_until(lambda: read_run(run.data_dir) == supervisor.state)
+        until(lambda: read_run(run.data_dir) == supervisor.state)
 
     def test_a_broker_that_outgrows_its_memory_ends_the_run_in_order(self, run):
         supervisor = run.start(broker_memory_limit_bytes=1_000_000)  # it takes more from the start
         with pytest.raises(BrokerMemoryError, match="its limit is 1 MB"):
-            supervisor.wait(30)
+            supervisor.wait(HANGING_S)
         assert (run.folder / "ends").read_text() == "worker stored\n"
 
     def test_logs_that_grow_too_large_are_capped_while_their_writers_go_on(self, run, monkeypatch):
@@ -316,7 +310,7 @@ class TestDeaths:
         log = run.data_dir / "logs" / "worker-1.log"
         with log.open("ab") as file:
             file.truncate(11 * 1024 * 1024)
-        wait_until(lambda: log.with_name("worker-1.log.1").exists() and log.stat().st_size < 1000)
+        until(lambda: log.with_name("worker-1.log.1").exists() and log.stat().st_size < 1000)
 
 
 class TestEnd:
@@ -380,7 +374,7 @@ class Command:
 
     def __init__(self, folder: Path, behaviour: str = "") -> None:
         self.folder = folder
-        self.process = subprocess.Popen(
+        self.process = children.start(
             [sys.executable, "-c", COMMAND, str(STAND_INS), str(folder), behaviour],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -398,7 +392,7 @@ class Command:
         ]
 
     def end(self) -> tuple[int, str]:
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=HANGING_S)
         return self.process.returncode, said
 
 
@@ -431,7 +425,7 @@ class TestAsCommand:
         running = command("deaf")  # would take its 60 s
         pids = running.ready()
         running.process.send_signal(signal.SIGINT)
-        wait_until(lambda: "worker-1 stopping" in running.process.stderr.readline())
+        until(lambda: "worker-1 stopping" in running.process.stderr.readline())
         running.process.send_signal(signal.SIGINT)
         assert running.end()[0] == 130
         assert not any(is_alive(pid) for pid in pids)
@@ -446,7 +440,7 @@ class TestAsCommand:
 
     def test_a_signal_during_the_start_ends_it(self, command, tmp_path):
         running = command()
-        wait_until(lambda: "broker starting" in running.process.stderr.readline())
+        until(lambda: "broker starting" in running.process.stderr.readline())
         running.process.send_signal(signal.SIGTERM)
         assert running.end()[0] == 0
         assert not is_held(tmp_path / "data")
@@ -463,7 +457,7 @@ class TestAsCommand:
         pids = running.ready()
         running.process.kill()
         running.end()
-        wait_until(lambda: not any(is_alive(pid) for pid in pids))
+        until(lambda: not any(is_alive(pid) for pid in pids))
         assert not is_held(tmp_path / "data")
         assert read_run(tmp_path / "data") is None
 
@@ -479,7 +473,7 @@ class TestWithTheRealClickHouse:
         assert query(port, "CREATE TABLE default.t (n UInt64) ORDER BY n") == ""
         assert query(port, "INSERT INTO default.t SELECT number FROM numbers(10)") == ""
         os.kill(state.clickhouse.pid, signal.SIGKILL)
-        wait_until(lambda: run.events("ready").count("clickhouse") == 2, timeout_s=120)
+        until(lambda: run.events("ready").count("clickhouse") == 2)
         assert query(port, "SELECT sum(n) FROM default.t") == "45\n"
         supervisor.stop()
         assert not accepts_connections(port)
@@ -489,5 +483,5 @@ class TestWithTheRealClickHouse:
 
 def query(port: int, sql: str) -> str:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=sql.encode())
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=HANGING_S) as answer:
         return answer.read().decode()

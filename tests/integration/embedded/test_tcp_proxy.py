@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 import pytest
 
 from tests.support.tcp_proxy import Cut, TcpProxy
+from tests.support.waiting import HANGING_S, seconds_of, until
 
 
 class UpperCaseServer:
@@ -54,15 +54,8 @@ def proxy(server):
 
 @pytest.fixture
 def client(proxy):
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=HANGING_S) as client:
         yield client
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def received_within(client: socket.socket, seconds: float) -> bytes:
@@ -72,7 +65,7 @@ def received_within(client: socket.socket, seconds: float) -> bytes:
     except TimeoutError:
         return b""
     finally:
-        client.settimeout(10)
+        client.settimeout(HANGING_S)
 
 
 def read_to_the_end(client: socket.socket) -> None:
@@ -91,10 +84,12 @@ def test_bytes_and_ends_pass_both_ways(client, proxy):
 
 def test_a_delay_holds_every_piece_back(client, proxy):
     proxy.to_client.delay_s = 0.3
-    begin = time.monotonic()
-    client.sendall(b"a")
-    assert client.recv(100) == b"A"
-    assert time.monotonic() - begin >= 0.25  # a lower bound: no machine is too slow for it
+
+    def ask() -> None:
+        client.sendall(b"a")
+        assert client.recv(100) == b"A"
+
+    assert seconds_of(ask) >= 0.25
 
 
 def test_a_stall_lets_nothing_through_until_it_is_healed(client, proxy, server):
@@ -109,7 +104,7 @@ def test_a_stall_lets_nothing_through_until_it_is_healed(client, proxy, server):
 def test_a_swallowed_answer_is_lost_though_the_server_did_the_work(client, proxy, server):
     proxy.to_client.is_swallowed = True
     client.sendall(b"a")
-    wait_until(lambda: proxy.to_client.swallowed_bytes == 1)
+    until(lambda: proxy.to_client.swallowed_bytes == 1)
     assert server.received == b"a"
     proxy.heal()
     client.sendall(b"b")
@@ -121,7 +116,7 @@ def test_a_cut_resets_after_exactly_so_many_bytes(client, proxy, server):
     client.sendall(b"abcdef")
     with pytest.raises(ConnectionResetError):
         read_to_the_end(client)
-    wait_until(lambda: server.received == b"abc")
+    until(lambda: server.received == b"abc")
 
 
 def test_a_half_close_ends_one_direction_and_leaves_the_other(client, proxy, server):
@@ -130,7 +125,7 @@ def test_a_half_close_ends_one_direction_and_leaves_the_other(client, proxy, ser
     assert client.recv(100) == b"AB"
     assert client.recv(100) == b""
     client.sendall(b"efgh")
-    wait_until(lambda: server.received == b"abcdefgh")
+    until(lambda: server.received == b"abcdefgh")
 
 
 def test_all_connections_can_be_reset_and_new_ones_made(client, proxy):
@@ -139,13 +134,13 @@ def test_all_connections_can_be_reset_and_new_ones_made(client, proxy):
     proxy.reset_all()
     with pytest.raises(ConnectionResetError):
         client.recv(100)
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as again:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=HANGING_S) as again:
         again.sendall(b"b")
         assert again.recv(100) == b"B"
 
 
 def connect_and_read(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANGING_S) as connection:
         return connection.recv(100)
 
 

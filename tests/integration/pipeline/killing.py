@@ -16,9 +16,10 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from tests.support.pipeline import Pipeline, until
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import HANGING_S, until
 
 SETTINGS: Mapping[str, str] = {
     # Rows wait this long in a worker's memory: most of the time it has some.
@@ -62,29 +63,6 @@ def start_ready_workers(running: Pipeline, count: int) -> None:
     until(lambda: all("worker started" in _log(running, place) for place in places), what="starting")
 
 
-class Sender(Protocol):
-    """Something that sends events while workers work."""
-
-    def send_some(self) -> None:
-        """Go on a little, where that is up to the test."""
-
-    def is_sending(self) -> bool:
-        """Whether there is more to come."""
-
-
-class Live:
-    """A command that sends by itself."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-
-    def send_some(self) -> None:
-        pass
-
-    def is_sending(self) -> bool:
-        return self._process.poll() is None
-
-
 class Fed:
     """A command that sends what it gets by its standard input: bit by bit, as the test wants."""
 
@@ -111,20 +89,21 @@ class Fed:
 
 
 def kill_with_work_in_hand(
-    running: Pipeline, places: Sequence[int], senders: Sequence[Sender], totals: Mapping[str, int]
+    running: Pipeline, places: Sequence[int], senders: Sequence[Fed], totals: Mapping[str, int]
 ) -> Killed:
     """`kill -9` one of the workers while it holds events that nobody has stored for certain, and there is more to come.
 
-    Of each service of `totals` some events are stored and some are not.
+    Of each service of `totals` some events are stored and some are not. More is sent when all that was sent is
+    committed, so that no worker is too slow to be found at work.
     """
     for place in itertools.cycle(places):
-        for sender in senders:
-            sender.send_some()
-        assert all(sender.is_sending() for sender in senders), "all was sent before a worker had work in hand"
         before = _committed(running)
         load = _load(running, place)
         if not load.held_rows or not any(before.get(partition, 0) for partition in load.partitions):
-            time.sleep(0.1)
+            if all(before.get(partition, 0) >= end for partition, end in _ends(running).items()):
+                for sender in senders:
+                    sender.send_some()
+                assert all(sender.is_sending() for sender in senders), "no worker had work in hand"
             continue
         with _stopped(running.workers[place]):
             found = _measure(running, place, load)
@@ -139,7 +118,7 @@ def kill_with_work_in_hand(
     raise AssertionError("there are no workers")
 
 
-def kill_at_random(running: Pipeline, sender: Sender, times: int, chance: random.Random) -> None:
+def kill_at_random(running: Pipeline, sender: Fed, times: int, chance: random.Random) -> None:
     """`kill -9` any worker at any moment while there is more to come, and start another, several times."""
     for _ in range(times):
         for _ in range(chance.randint(1, 8)):
@@ -170,7 +149,7 @@ def _assert_in_the_middle(found: Killed, totals: Mapping[str, int]) -> None:
 
 def _measure(running: Pipeline, place: int, load: _Load) -> Killed:
     committed = _committed(running)
-    ends = running.broker.end_offsets(f"{running.prefix}events")
+    ends = _ends(running)
     stored = running.client.query("SELECT service, count() FROM events GROUP BY service").result_rows
     return Killed(
         place,
@@ -184,6 +163,10 @@ def _measure(running: Pipeline, place: int, load: _Load) -> Killed:
 def _committed(running: Pipeline) -> dict[int, int]:
     group = running.environment["TOKENTIDE_WORKER_GROUP_ID"]
     return running.broker.committed(group, f"{running.prefix}events")
+
+
+def _ends(running: Pipeline) -> dict[int, int]:
+    return running.broker.end_offsets(f"{running.prefix}events")
 
 
 @contextmanager
@@ -211,7 +194,7 @@ def _samples(running: Pipeline, place: int) -> dict[tuple[str, str], float]:
     address = next((entry["metrics"] for entry in entries if "metrics" in entry), None)
     if address is None:
         return {}
-    with urllib.request.urlopen(address, timeout=30) as answer:
+    with urllib.request.urlopen(address, timeout=HANGING_S) as answer:
         found = _SAMPLE.findall(answer.read().decode())
     return {(name, labels): float(value) for name, labels, value in found}
 

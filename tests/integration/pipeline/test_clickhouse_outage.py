@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.brokers import Broker
-from tests.support.pipeline import Pipeline, pipeline, until
+from tests.support.pipeline import Pipeline, pipeline
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.waiting import until
 from tokentide.stream.kafka_out import decode_partials
 
 EVENTS = 6_000

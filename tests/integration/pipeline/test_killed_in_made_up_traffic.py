@@ -10,18 +10,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.killing import (
     SETTINGS,
-    Live,
+    Fed,
     kill_with_work_in_hand,
     read_again,
     start_ready_workers,
 )
 from tests.support.pipeline import Pipeline
 
-RATE = 300
-LIVE_S = 6
+NEW = 1_800
 PAST = 2_000
 REPEATED = 300
 
@@ -69,15 +70,21 @@ def past(count: int) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.on_apache_kafka
 def test_three_workers_one_killed_and_events_sent_twice(new_pipeline: NewPipeline) -> None:
     running = new_pipeline(**SETTINGS)
     start_ready_workers(running, 3)
-    live = ["simulate", "--seed", "11", "--quiet", "--rate", str(RATE), "--duration", str(LIVE_S)]
+    made = running.run(
+        "simulate", "--seed", "11", "--quiet", "--count", str(NEW),
+        "--no-live", "--history", "5m", "--environment", "live", "--stdout",
+    )  # fmt: skip
     running.run(*past(PAST))
-    with running.in_background(*live, "--rhythm", "0", "--environment", "live") as live_part:
-        found = kill_with_work_in_hand(running, range(3), [Live(live_part)], {})
+    with running.in_background("ship", "-", "--quiet") as ship:
+        fed = Fed(ship, made.encode().splitlines(keepends=True))
+        found = kill_with_work_in_hand(running, range(3), [fed], {})
         running.start_workers(1)
         running.run(*past(REPEATED))
+        fed.send_rest()
     running.wait()
 
     everything = list(sent(running))

@@ -17,8 +17,9 @@ import pytest
 
 from tests.integration.conftest import NewPipeline
 from tests.support.brokers import Broker
-from tests.support.pipeline import STOP_SECONDS, Pipeline, pipeline, until
+from tests.support.pipeline import Pipeline, pipeline
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.waiting import HANGING_S, until
 
 NOW_MS = int(time.time() * 1000)
 CANARY = "canary-7c1e-prompt"
@@ -68,7 +69,7 @@ def address(running: Pipeline, name: str, worker: int = 0) -> str:
 
 def scrape(running: Pipeline, worker: int = 0) -> dict[str, float]:
     """By name and labels as they are written."""
-    with urllib.request.urlopen(address(running, "metrics", worker), timeout=10) as answer:
+    with urllib.request.urlopen(address(running, "metrics", worker), timeout=HANGING_S) as answer:
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         text = answer.read().decode()
     lines = [LINE.fullmatch(found) for found in text.splitlines() if not found.startswith("#")]
@@ -80,7 +81,7 @@ def test_metrics_are_those_of_what_was_sent(new_pipeline: NewPipeline) -> None:
     running.start_workers(1)
     produce(running, [*good(0, 30), *good(0, 2), line("without-a-model", input_tokens=1), *bad(12), None])
     running.wait()
-    assert urllib.request.urlopen(address(running, "health"), timeout=10).read() == b"ok\n"
+    assert urllib.request.urlopen(address(running, "health"), timeout=HANGING_S).read() == b"ok\n"
 
     end = f'tokentide_lag_records{{topic="{running.prefix}events",partition="0"}}'
     until(lambda: scrape(running).get(end) == 0, what="knowing the end of the partition")
@@ -113,7 +114,7 @@ def test_metrics_are_those_of_what_was_sent(new_pipeline: NewPipeline) -> None:
     assert found["process_resident_memory_bytes"] > 10_000_000
 
     with pytest.raises(HTTPError, match="405"):
-        urllib.request.urlopen(address(running, "metrics"), data=b"x", timeout=10)
+        urllib.request.urlopen(address(running, "metrics"), data=b"x", timeout=HANGING_S)
     assert running.stop() == [0]
 
 
@@ -160,7 +161,7 @@ def test_a_port_that_is_taken_ends_the_worker_at_its_start(new_pipeline: NewPipe
         port = taken.getsockname()[1]
         running = new_pipeline(**METRICS | {"TOKENTIDE_METRICS_PORT": str(port)})
         running.start_workers(1)
-        assert running.workers[0].wait(STOP_SECONDS) == 2
+        assert running.workers[0].wait(HANGING_S) == 2
     (end,) = [entry for entry in said(running) if entry["event"] == "worker ended"]
     assert f"127.0.0.1:{port}: another program listens there" in end["error"]
     assert "metrics.port" in end["error"]

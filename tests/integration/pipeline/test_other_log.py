@@ -12,7 +12,8 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from tests.integration.conftest import NewPipeline
 from tests.support.brokers import Broker
-from tests.support.pipeline import Pipeline, pipeline, until
+from tests.support.pipeline import Pipeline, pipeline
+from tests.support.waiting import HANGING_S, until
 
 OFTEN = {"TOKENTIDE_WORKER_METADATA_REFRESH_SECONDS": "3"}
 BEGUN_ANEW = "it is read from its beginning"
@@ -101,7 +102,7 @@ def test_partitions_that_are_added_are_read_by_the_workers_that_run(
         running.run("init", "--set", "topics.partitions=3", "--update")
         running.environment["TOKENTIDE_TOPICS_PARTITIONS"] = "3"
         ship(running, "after", 600)
-        running.wait(150)
+        running.wait()
         assert running.workers[0].poll() is None
         assert stored(running) == {"before": 100, "after": 600}
         ((partitions,),) = running.client.query("SELECT uniqExact(source_partition) FROM events").result_rows
@@ -119,7 +120,7 @@ def test_told_to_stop_while_kafka_hangs_a_worker_ends_all_the_same(
         own_broker.server.process.send_signal(signal.SIGSTOP)
         try:
             running.workers[0].terminate()
-            assert running.workers[0].wait(90) in {0, 20}
+            assert running.workers[0].wait(HANGING_S) in {0, 20}
         finally:
             own_broker.server.process.send_signal(signal.SIGCONT)
         running.environment["TOKENTIDE_WORKER_CHECKPOINT_SECONDS"] = "1"

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import NewPipeline
-from tests.integration.pipeline.trace_ways import WAYS, Way, assert_right, pipeline_for, send
+from tests.integration.pipeline.trace_ways import Way, assert_right, pipeline_for, send
 from tests.integration.pipeline.traces import AZURE, rows_of
 
 pytestmark = pytest.mark.data
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["one worker", pytest.param("three workers", marks=pytest.mark.long), "killed"]
+)
 def test_azure(new_pipeline: NewPipeline, public_data: Path, way: Way) -> None:
     running = pipeline_for(new_pipeline, way)
     send(running, way, public_data, AZURE)

@@ -10,7 +10,7 @@ from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.trace_ways import WAYS, Way, assert_right, pipeline_for, send
 from tests.integration.pipeline.traces import BURSTGPT, Totals
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.long]
 
 
 @pytest.mark.parametrize("way", WAYS)

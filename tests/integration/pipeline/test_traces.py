@@ -23,6 +23,7 @@ SHARES: dict[tuple[str, Way], tuple[Trace, ...]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_mooncake_ragpulse_exgentic_and_claude_code_in_pairs(
     new_pipeline: NewPipeline, broker: Broker, public_data: Path, way: Way

@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 from tests.integration.conftest import NewPipeline
-from tests.support.pipeline import until
+from tests.support.waiting import HANGING_S, until
 
 TOLD_TO_STOP_WHILE_IT_STARTS = """
 import asyncio
+from tests.support.waiting import HANGING_S, until
 from tokentide.config import load_settings
 from tokentide.stream.hard_end import HardEnd
 from tokentide.stream.worker import Worker
@@ -32,7 +33,7 @@ def test_told_to_stop_while_it_starts_it_ends_without_a_word_of_python(new_pipel
     running = new_pipeline(TOKENTIDE_WORKER_STAGES="ingest,detect")
     done = subprocess.run(
         [sys.executable, "-c", TOLD_TO_STOP_WHILE_IT_STARTS],
-        env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False, timeout=60,
+        env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False, timeout=HANGING_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
@@ -53,5 +54,5 @@ def test_without_its_topic_it_ends_and_says_what_makes_it(new_pipeline: NewPipel
     running = new_pipeline()
     running.environment["TOKENTIDE_TOPICS_PREFIX"] = f"{running.prefix}nowhere."
     running.start_workers(1)
-    assert running.workers[0].wait(60) == 20
+    assert running.workers[0].wait(HANGING_S) == 20
     assert "tokentide init" in running.logs()

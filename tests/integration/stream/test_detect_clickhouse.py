@@ -59,10 +59,10 @@ def migrated(clickhouse: str) -> Iterator[Stand]:
 @pytest.fixture(params=["UTC", "Asia/Kolkata"])
 def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The machine's time zone must not matter."""
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield
-    monkeypatch.undo()
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", request.param)
+        time.tzset()
+        yield
     time.tzset()
 
 

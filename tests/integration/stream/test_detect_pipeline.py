@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.integration.conftest import NewPipeline
-from tests.support.pipeline import Pipeline, until
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import until
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.stream.detect.measures import Counts
 from tokentide.stream.detect.messages import is_withdrawn, message

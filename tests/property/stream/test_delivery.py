@@ -51,7 +51,14 @@ SEGMENT = 16
 """So small that a log of a hundred records has many segments."""
 SPANS = (SHORT_SPANS, LONGER_SPANS, WHOLE_SEGMENTS)
 """Schedules take turns with them."""
-SCHEDULES = int(os.environ.get("TOKENTIDE_DELIVERY_SCHEDULES", "20"))
+BLOCK = 20
+"""Schedules of one test."""
+BLOCKS = range(max(1, int(os.environ.get("TOKENTIDE_DELIVERY_SCHEDULES", "20")) // BLOCK))
+"""Where many schedules are worth their time, they are tests of their own, which several processes share."""
+
+
+def seeds_of(block: int, *, first: int = 0) -> range:
+    return range(first + block * BLOCK, first + (block + 1) * BLOCK)
 
 
 def priced_by_input(table: pa.Table) -> pa.Table:
@@ -188,15 +195,19 @@ def differences(world: World) -> list[str]:
     return [name for name, is_same in same.items() if not is_same]
 
 
-def test_no_schedule_of_faults_changes_a_row_a_window_the_ledger_or_a_letter(enrich: Enrich) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_no_schedule_of_faults_changes_a_row_a_window_the_ledger_or_a_letter(
+    enrich: Enrich, block: int
+) -> None:
     wrong = {
-        seed: found for seed in range(SCHEDULES) if (found := differences(after_a_schedule(seed, enrich)))
+        seed: found for seed in seeds_of(block) if (found := differences(after_a_schedule(seed, enrich)))
     }
     assert wrong == {}, "seeds with other results than the truth"
 
 
-def test_no_schedule_of_faults_changes_what_parts_are_joined_to(enrich: Enrich) -> None:
-    worlds = {seed: after_a_schedule(seed, enrich, parts=0.6) for seed in range(20_000, 20_000 + SCHEDULES)}
+@pytest.mark.parametrize("block", BLOCKS)
+def test_no_schedule_of_faults_changes_what_parts_are_joined_to(enrich: Enrich, block: int) -> None:
+    worlds = {seed: after_a_schedule(seed, enrich, parts=0.6) for seed in seeds_of(block, first=20_000)}
     wrong = {seed: found for seed, world in worlds.items() if (found := differences(world))}
     assert wrong == {}, "seeds with other results than the truth"
     made_of = Counter(
@@ -206,16 +217,17 @@ def test_no_schedule_of_faults_changes_what_parts_are_joined_to(enrich: Enrich) 
         len(row["pending_offsets"]) for world in worlds.values() for row in world.stores.ledger.values()
     )
     assert {"request+response", "request+error", "request", "response", "error", None} == set(made_of)
-    assert min(*made_of.values(), waited) > SCHEDULES, "the model is too tame"
+    assert min(*made_of.values(), waited) > BLOCK, "the model is too tame"
 
 
+@pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize(("parts", "most_unsure"), [(0.0, 0.05), (0.3, 0.3)], ids=["calls", "parts of calls"])
 def test_what_retention_takes_is_told_as_lost_and_all_the_rest_is_exact(
-    enrich: Enrich, parts: float, most_unsure: float
+    enrich: Enrich, parts: float, most_unsure: float, block: int
 ) -> None:
-    seeds = range(10_000, 10_000 + SCHEDULES)
     reports = {
-        seed: compare_spans(after_a_schedule(seed, enrich, retention=True, parts=parts)) for seed in seeds
+        seed: compare_spans(after_a_schedule(seed, enrich, retention=True, parts=parts))
+        for seed in seeds_of(block, first=10_000)
     }
     wrong = {seed: report.differences for seed, report in reports.items() if report.differences}
     assert wrong == {}, "seeds with something else than the log and its holes tell"
@@ -223,7 +235,7 @@ def test_what_retention_takes_is_told_as_lost_and_all_the_rest_is_exact(
         sum(report[place] for report in reports.values())
         for place in (SpanReport._fields.index("spans"), SpanReport._fields.index("unsure"))
     )
-    assert sum(report.holes for report in reports.values()) >= SCHEDULES // 4, "the model is too tame"
+    assert sum(report.holes for report in reports.values()) >= BLOCK // 4, "the model is too tame"
     assert unsure <= spans * most_unsure, "too much is left out of the comparison"
 
 
@@ -309,11 +321,14 @@ def reread_ns(world: World) -> Iterator[int]:
         yield int(prices[again.offsets >= limited_from][:-1].sum())
 
 
+@pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("retention", [False, True])
-def test_no_worker_reads_again_more_than_a_span_may_hold(enrich: Enrich, *, retention: bool) -> None:
+def test_no_worker_reads_again_more_than_a_span_may_hold(
+    enrich: Enrich, *, retention: bool, block: int
+) -> None:
     worlds = [
         after_a_schedule(seed, enrich, retention=retention, parts=0.2)
-        for seed in range(30_000, 30_000 + SCHEDULES)
+        for seed in seeds_of(block, first=30_000)
         if SPANS[seed % len(SPANS)] is not WHOLE_SEGMENTS
     ]
     for world in worlds:
@@ -368,8 +383,9 @@ def wrong_after_an_upgrade(world: World) -> list[str]:
     return wrong
 
 
-def test_what_an_older_version_has_begun_is_gone_on_with_exactly(enrich: Enrich) -> None:
-    worlds = {seed: after_an_upgrade(seed, enrich) for seed in range(40_000, 40_000 + 2 * SCHEDULES)}
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_an_older_version_has_begun_is_gone_on_with_exactly(enrich: Enrich, block: int) -> None:
+    worlds = {seed: after_an_upgrade(seed, enrich) for seed in seeds_of(block, first=40_000)}
     wrong = {seed: found for seed, world in worlds.items() if (found := wrong_after_an_upgrade(world))}
     assert wrong == {}, "seeds with other results than the truth"
     grown = [
@@ -378,7 +394,7 @@ def test_what_an_older_version_has_begun_is_gone_on_with_exactly(enrich: Enrich)
         for row in world.stores.ledger.values()
         if row["fold"] == 2 and row["limited_from"] > row["first_offset"]
     ]
-    assert len(grown) > SCHEDULES, "the model is too tame"
+    assert len(grown) > BLOCK // 2, "the model is too tame"
 
 
 def _known_forgotten(start: Start, committed: int | None) -> Start:

@@ -6,10 +6,10 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
@@ -494,8 +494,10 @@ def test_the_schema_is_held_against_this_release(
 
 
 @pytest.mark.parametrize(("off_s", "status"), [(0, "ok"), (30, "warn"), (-30, "warn")])
-def test_a_clock_that_is_off_is_a_warning(off_s: float, status: str) -> None:
-    answer = Answer(b'{"t":%f}' % (time.time() + off_s))
+def test_a_clock_that_is_off_is_a_warning(off_s: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1_700_000_000.0
+    monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: now_s))
+    answer = Answer(b'{"t":%f}' % (now_s + off_s))
     (found,) = client_findings(lambda client: checks._clock(REPORT, client), answer)
     assert found.status == status
 

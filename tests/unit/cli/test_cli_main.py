@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support import children
+from tests.support.waiting import HANGING_S
 from tokentide import __version__
 from tokentide.cli import main as entry
 from tokentide.cli.arguments import command_parser
@@ -157,7 +159,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(lines: int) -> N
     )
     pipe = subprocess.PIPE
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with subprocess.Popen(
+    with children.start(
         [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, env=environ
     ) as child:
         assert child.stdin is not None
@@ -166,7 +168,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(lines: int) -> N
         child.stdout.close()
         child.stdin.write(b"go\n")
         child.stdin.close()
-        assert child.wait(30) == ExitCode.BROKEN_PIPE
+        assert child.wait(HANGING_S) == ExitCode.BROKEN_PIPE
         assert child.stderr.read() == b""
 
 

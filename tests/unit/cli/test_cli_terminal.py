@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide.cli.terminal import clipped, has_colour, json_line, print_json, printable, say, table
 
 
@@ -88,7 +89,7 @@ def test_lines_for_humans_come_after_the_results_before_them() -> None:
         env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         text=True,
         check=True,
-        timeout=60,
+        timeout=HANGING_S,
     )
     assert done.stdout.split() == ["first", "second", "third"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from subprocess import PIPE
 
 import pytest
 
+from tests.support import children
 from tokentide.embedded.broker_memory import BrokerMemory, default_limit_bytes
 from tokentide.embedded.errors import BrokerMemoryError
 from tokentide.embedded.memory import resident_bytes
@@ -45,14 +48,31 @@ def test_the_default_limit_is_half_of_what_the_machine_has():
     assert 0 < default_limit_bytes() <= physical // 2
 
 
+TAKES_MEMORY = """
+import mmap
+print(flush=True)
+input()
+ballast = mmap.mmap(-1, 50_000_000)
+ballast.write(b"x" * len(ballast))
+print(flush=True)
+input()
+"""
+
+
 def test_resident_memory_is_that_of_the_process():
-    before = resident_bytes(os.getpid())
-    ballast = b"x" * 50_000_000
-    after = resident_bytes(os.getpid())
+    """Of one that does nothing else, and asks for its pages of the kernel, where no allocator has any left."""
+    with children.start([sys.executable, "-c", TAKES_MEMORY], stdin=PIPE, stdout=PIPE, text=True) as other:
+        other.stdout.readline()
+        before = resident_bytes(other.pid)
+        other.stdin.write("\n")
+        other.stdin.flush()
+        other.stdout.readline()
+        after = resident_bytes(other.pid)
+        other.kill()
     assert before is not None
     assert after is not None
-    assert 40_000_000 < after - before < 60_000_000
-    assert ballast
+    assert after - before > 45_000_000
+    assert after < 500_000_000
 
 
 def test_a_process_that_is_gone_has_no_memory():

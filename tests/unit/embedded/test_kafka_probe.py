@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from tests.support.ports import unused_port
 from tokentide.embedded.kafka_probe import kafka_health
-from tokentide.embedded.ports import free_port
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def answering():
 
 
 def test_nobody_there():
-    port = free_port()
+    port = unused_port()
     assert kafka_health("127.0.0.1", port) == f"no connection to 127.0.0.1:{port}: Connection refused"
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import children
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded import guard
 from tokentide.embedded.errors import (
     EmbeddedError,
@@ -50,12 +52,12 @@ def said(log_file: Path, word: str):
 def python(tmp_path: Path, code: str, *, ready_word: str | None = None, **options) -> ManagedProcess:
     log = tmp_path / "child.log"
     watch = options.pop("watch", False)
-    check = {"health_check": said(log, ready_word)} if ready_word else {}
+    check = {"health_check": said(log, ready_word), "start_timeout_s": HANGING_S} if ready_word else {}
     spec = ProcessSpec(
         name="child",
         argv=[sys.executable, "-c", code],
         log_file=log,
-        **{"stop_grace_s": 5, **check, **options},
+        **{"stop_grace_s": HANGING_S, **check, **options},
     )
     return ManagedProcess(spec, watch=watch)
 
@@ -67,15 +69,6 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in "ZX"
-
-
-def wait_until(condition, timeout_s: float = 15) -> bool:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.fixture(params=[False, True], ids=["death_signal", "watching_guard"])
@@ -114,7 +107,7 @@ def test_what_the_child_has_started_ends_with_it(tmp_path):
     grandchild = int(child.log_tail().split()[1])
     assert is_alive(grandchild)
     child.stop()
-    assert wait_until(lambda: not is_alive(grandchild))
+    until(lambda: not is_alive(grandchild))
 
 
 def test_what_a_crashed_child_has_left_behind_ends_too(tmp_path):
@@ -123,8 +116,8 @@ def test_what_a_crashed_child_has_left_behind_ends_too(tmp_path):
     child.wait_ready()
     grandchild = int(child.log_tail().split()[1])
     os.kill(child.pid, signal.SIGKILL)
-    assert child.wait(10) == -signal.SIGKILL
-    assert wait_until(lambda: not is_alive(grandchild))
+    assert child.wait(HANGING_S) == -signal.SIGKILL
+    until(lambda: not is_alive(grandchild))
 
 
 def test_an_early_end_is_told_with_the_end_of_the_log(tmp_path, watch):
@@ -159,7 +152,7 @@ def test_a_child_that_never_gets_ready_is_ended_and_the_last_reason_told(tmp_pat
 
 def stranger(child: ManagedProcess) -> None:
     """Answers the health check in the place of a child that has just died."""
-    child.wait(10)
+    child.wait(HANGING_S)
 
 
 def test_a_health_check_that_a_stranger_answers_does_not_hide_the_death_of_the_child(tmp_path):
@@ -206,7 +199,7 @@ def test_the_environment_is_exactly_the_given_one(tmp_path):
         environment={"ONLY": "this"},
     )
     child.start()
-    assert child.wait(10) == 0
+    assert child.wait(HANGING_S) == 0
     assert child.log_tail() == "['ONLY']"
 
 
@@ -218,7 +211,7 @@ def test_a_child_finds_broken_pipes_deadly_as_every_program_does(tmp_path, watch
         watch=watch,
     )
     child.start()
-    assert child.wait(10) == 0
+    assert child.wait(HANGING_S) == 0
     ignored = int(child.log_tail().split()[1], 16)
     assert not ignored & (1 << (signal.SIGPIPE - 1))
 
@@ -246,7 +239,7 @@ TELLS_ITS_PID = "import os, time; print('pid', os.getpid(), flush=True); time.sl
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_no_child_outlives_a_killed_parent(tmp_path, watch, end):
-    parent = subprocess.Popen(
+    parent = children.start(
         [sys.executable, "-c", PARENT, str(tmp_path), str(watch), TELLS_ITS_PID],
         stdout=subprocess.PIPE,
         text=True,
@@ -261,7 +254,7 @@ def test_no_child_outlives_a_killed_parent(tmp_path, watch, end):
     parent.send_signal(end)
     parent.wait()
     parent.stdout.close()
-    assert wait_until(lambda: not is_alive(pid))
+    until(lambda: not is_alive(pid))
 
 
 def test_a_guard_whose_parent_is_already_gone_starts_nothing(tmp_path):

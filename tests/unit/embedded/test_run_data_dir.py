@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import children
 from tokentide.embedded.data_dir import DataDir, is_held, read_run, run_file
 from tokentide.embedded.errors import DataDirError
 from tokentide.embedded.run_state import ProcessState, RunState
@@ -108,7 +109,7 @@ def test_what_a_killed_run_left_behind_counts_for_nothing(tmp_path):
 
 def test_a_child_does_not_inherit_the_lock(tmp_path):
     data_dir = DataDir.acquire(tmp_path)
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    child = children.start([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     data_dir.release()
     try:
         DataDir.acquire(tmp_path).release()

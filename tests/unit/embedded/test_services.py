@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import unused_port
 from tokentide.config.catalogue import names_by_env
 from tokentide.config.clickhouse_url import parse_clickhouse_url
 from tokentide.embedded.broker import WORKER_SETTINGS
-from tokentide.embedded.ports import free_port
 from tokentide.embedded.run_state import Addresses
 from tokentide.embedded.services import (
     clickhouse_command,
@@ -93,7 +93,7 @@ def test_a_ping_passes_only_with_the_answer_of_clickhouse(answering):
     assert ping(answering(200, b"Ok.\n")) is None
     assert ping(answering(503, b"Ok.\n")) is not None
     assert ping(answering(200, b"hello")) is not None
-    assert "ConnectionRefusedError" in str(ping(free_port()))
+    assert "ConnectionRefusedError" in str(ping(unused_port()))
 
 
 def test_paths_are_not_split_at_spaces(tmp_path):

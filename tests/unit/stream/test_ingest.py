@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.virtual_time import run_virtually
+from tests.support.waiting import HANGING_S
 from tests.unit.stream.test_partition import RULES, SEGMENT, batch, enriched, line
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream import partition as partition_module
@@ -198,7 +199,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a scenario; one that hangs fails."""
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), HANGING_S))
 
 
 async def settle() -> None:

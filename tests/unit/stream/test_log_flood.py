@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -65,16 +64,6 @@ def test_memory_is_bounded_where_every_line_has_a_template_of_its_own() -> None:
     assert len(flood._told) <= MOST_TEMPLATES
 
 
-@pytest.fixture
-def untouched_root() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("untouched_root")
 def test_the_worker_logs_one_line_for_a_thousand_of_an_outage(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings(format="json"))
     for _ in range(1_000):

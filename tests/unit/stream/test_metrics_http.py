@@ -12,6 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from tests.support.waiting import HANGING_S
 from tokentide.stream import metrics_http
 from tokentide.stream.exits import Exit, exit_for
 from tokentide.stream.metrics_http import MetricsAddressError, MetricsServer
@@ -78,7 +79,7 @@ async def serving() -> AsyncIterator[Stand]:
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGING_S):
             await scenario()
 
     asyncio.run(bounded())
@@ -226,7 +227,7 @@ def test_connections_are_few_at_once() -> None:
             assert not any(reader.at_eof() for reader, _ in opened), "the others are not closed for it"
             for _, writer in [*opened, (extra, extra_writer)]:
                 writer.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGING_S):
                 while await stand.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == b"":
                     await stand.noticed()
 

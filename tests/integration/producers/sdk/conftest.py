@@ -10,14 +10,15 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support import children
 from tests.support.brokers import Broker
+from tests.support.waiting import HANGING_S, until
 from tokentide.schemas.call import CallEvent
 
 
@@ -68,7 +69,7 @@ def _sockets_of_the_client() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("tokentide-"):  # a try to connect ends when its time is over
-            thread.join(40)
+            thread.join(HANGING_S)
     gc.collect()
 
 
@@ -76,7 +77,7 @@ class Script:
     """A program of its own that uses the SDK: what it prints can be awaited, and it can be killed."""
 
     def __init__(self, code: str, *arguments: str, env: dict[str, str], flags: tuple[str, ...]) -> None:
-        self.process = subprocess.Popen(
+        self.process = children.start(
             [sys.executable, *flags, "-c", textwrap.dedent(code), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -92,7 +93,7 @@ class Script:
 
     def end(self) -> str:
         """Wait for its end in good order; return what it wrote to its standard error."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=HANGING_S)
         assert self.process.returncode == 0, f"{out}\n{err}"
         return err
 
@@ -120,12 +121,5 @@ def script(tmp_path: Path):
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait until something holds, at most half a minute."""
-
-    def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not holds():
-            assert time.monotonic() < deadline, "did not come true in time"
-            time.sleep(0.05)
-
-    return wait
+    """Wait until something holds."""
+    return until

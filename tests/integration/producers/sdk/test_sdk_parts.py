@@ -6,6 +6,7 @@ import io
 import json
 
 from tests.support.brokers import Broker
+from tests.support.waiting import HANGING_S
 from tokentide import Producer, ProducerOptions
 from tokentide.producers.bulk import open_kafka_sink
 from tokentide.producers.progress import Progress
@@ -58,7 +59,7 @@ def test_a_request_of_another_client_its_answer_from_the_sdk_and_a_shipped_evalu
         for request_id in ids:
             producer.emit({"input_tokens": 1, "request_id": request_id})
             producer.emit({"event_type": "response", "request_id": request_id})
-        assert producer.flush(30)
+        assert producer.flush(HANGING_S)
     common = {"service": "shop", "timestamp": "2026-01-31T12:00:00Z"}
     score = {"event_type": "evaluation", "quality": {"score": 1}}
     shipped(broker, topic, [{**common, **score, "event_id": f"v{i}", "request_id": i} for i in ids])
@@ -82,14 +83,14 @@ def test_parts_that_waited_on_disk_have_their_keys_and_meet_those_sent_before_an
                 producer.emit({"event_type": kind, "request_id": request_id})
 
         emit("request")
-        assert producer.flush(30)
+        assert producer.flush(HANGING_S)
         proxy.is_refusing = True
         proxy.reset_all()
         emit("response")
         eventually(lambda: producer.stats().in_spool == len(ids))
         proxy.heal()
         emit("evaluation")
-        assert producer.flush(60)
+        assert producer.flush(HANGING_S)
         assert producer.stats().dropped == {}
     # What was on its way when the connection broke may have been written twice.
     once = {request_id: list(dict.fromkeys(kinds)) for request_id, kinds in sequences(broker, topic).items()}
@@ -107,7 +108,7 @@ def test_types_that_nobody_knows_break_nothing(broker, tmp_path):
         for kind in ["requset", "", None, ["request"], {"a": 1}]:
             producer.emit({"event_type": kind, "request_id": "r", "input_tokens": 1})
             producer.emit({"event_type": "call", "request_id": "r", "input_tokens": 1})
-        assert producer.flush(30)
+        assert producer.flush(HANGING_S)
         assert producer.stats().delivered == 10
     records = broker.read_topic(topic)
     assert {record.key for record in records} == {None}

@@ -13,9 +13,10 @@ import pytest
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.brokers import Broker
 from tests.support.fixtures import _require
+from tests.support.ports import unused_port
+from tests.support.waiting import HANGING_S
 from tokentide import Producer, ProducerOptions
 from tokentide.config import KafkaSettings
-from tokentide.embedded.ports import free_port
 
 pytestmark = pytest.mark.apache_kafka
 
@@ -48,7 +49,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
     certificate, key = _certificate(folder)
     (folder / "keystore.pem").write_text(key.read_text() + certificate.read_text())
-    plain, controller, login, tls = free_port(), free_port(), free_port(), free_port()
+    plain, controller, login, tls = unused_port(), unused_port(), unused_port(), unused_port()
     clients = f"PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login},ENCRYPTED://127.0.0.1:{tls}"
     jaas = (
         "org.apache.kafka.common.security.plain.PlainLoginModule required "
@@ -89,9 +90,7 @@ def producer(guarded: Guarded, topic: str, folder: Path, *, user: str, password:
         ),
         topic=topic,
         service="shop",
-        options=ProducerOptions(
-            spool_folder=folder / "spool", away_after_s=0.5, delivery_timeout_s=4.0, close_timeout_s=2.0
-        ),
+        options=ProducerOptions(spool_folder=folder / "spool", away_after_s=0.5, close_timeout_s=2.0),
     )
 
 
@@ -99,7 +98,7 @@ def test_who_logs_in_can_send(guarded, tmp_path, arrived):
     topic = guarded.broker.create_topic()
     with producer(guarded, topic, tmp_path, user="writer", password="password-canary") as made:
         made.emit({"input_tokens": 1})
-        assert made.flush(30)
+        assert made.flush(HANGING_S)
     assert arrived(guarded.broker, topic) == [1]
 
 
@@ -115,7 +114,7 @@ def test_a_wrong_password_is_told_and_costs_no_event(guarded, tmp_path, arrived,
     assert not wrong.close()
     with producer(guarded, topic, tmp_path, user="writer", password="password-canary") as right:
         right.emit({"input_tokens": 10})
-        assert right.flush(30)
+        assert right.flush(HANGING_S)
     assert arrived(guarded.broker, topic) == list(range(11))
     assert "canary" not in caplog.text
 
@@ -130,7 +129,7 @@ def test_a_missing_permission_is_told_and_costs_no_event(guarded, tmp_path, arri
     assert not stranger.close()
     with producer(guarded, topic, tmp_path, user="writer", password="password-canary") as writer:
         writer.emit({"input_tokens": 10})
-        assert writer.flush(30)
+        assert writer.flush(HANGING_S)
     assert arrived(guarded.broker, topic) == list(range(11))
 
 
@@ -162,7 +161,7 @@ def test_the_environment_is_enough_to_send_encrypted(guarded, prefix, tmp_path, 
     with made:
         for number in range(100):
             made.emit({"input_tokens": number})
-        assert made.flush(30)
+        assert made.flush(HANGING_S)
     assert arrived(guarded.broker, prefix + "events") == list(range(100))
 
 
@@ -195,7 +194,7 @@ def test_forked_children_leave_the_encrypted_connection_of_their_parent_alone(
             producer.emit({{"input_tokens": number}})
 
     emit(1000, 1100)
-    assert producer.flush(30)
+    assert producer.flush(300)
     for child in range(3):
         pid = os.fork()
         if pid == 0:
@@ -203,7 +202,7 @@ def test_forked_children_leave_the_encrypted_connection_of_their_parent_alone(
             sys.exit(0)
         assert os.waitpid(pid, 0)[1] == 0
         emit(1100 + child, 1101 + child)
-        assert producer.flush(30)
+        assert producer.flush(300)
     """
     script(code, str(tmp_path / "spool")).end()
     assert arrived(guarded.broker, prefix + "events") == [*range(1000, 1103), *range(2000, 2003)]

@@ -114,14 +114,14 @@ def test_shipped_lines_arrive_as_they_are_and_broken_ones_do_not_spoil_their_nei
 def test_a_missing_topic_is_told_with_the_remedy_and_is_not_created(apache_kafka):
     topic = apache_kafka.unique("missing")
     with pytest.raises(ConnectError, match="create it with `tokentide init`"):
-        open_kafka_sink(apache_kafka.bootstrap_servers, topic, timeout_s=2)
+        open_kafka_sink(apache_kafka.bootstrap_servers, topic, timeout_s=10)
     with apache_kafka.admin() as admin:
         assert topic not in admin.list_topics()
 
 
 def test_a_broker_that_dies_ends_the_sending_with_what_was_acknowledged(own_broker):
     topic = own_broker.create_topic()
-    short = {"delivery_timeout_ms": 3000, "request_timeout_ms": 1000, "max_block_ms": 2000}
+    short = {"delivery_timeout_ms": 15_000, "request_timeout_ms": 5_000, "max_block_ms": 10_000}
     sink = open_kafka_sink(own_broker.bootstrap_servers, topic, connection=short)
     sink.send({"event_id": "safe"})
     sink.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class ManualClock:
     @property
     def clock(self) -> Clock:
         return Clock(self.monotonic, self.time_ns)
+
+
+@pytest.fixture(autouse=True)
+def _usual_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Lines of the log are counted here: those that an application sees which has set nothing."""
+    caplog.set_level(logging.WARNING, "tokentide")
 
 
 @pytest.fixture

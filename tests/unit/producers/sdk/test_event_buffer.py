@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 
+from tests.support.waiting import HANGING_S
 from tokentide.producers.buffer import EventBuffer
 
 
@@ -88,7 +89,7 @@ def test_who_may_wait_gets_in_when_there_is_room(clock):
     results: list[str] = []
     waiting = threading.Thread(target=lambda: results.append(buffer.put(b"2", 60.0)))
     waiting.start()
-    assert buffer.wake.wait(10)
+    assert buffer.wake.wait(HANGING_S)
     while not results:
         buffer.take(1)
     waiting.join()
@@ -102,7 +103,7 @@ def test_who_waits_is_let_go_when_the_queue_is_closed(clock):
     waiting = threading.Thread(target=lambda: results.append(buffer.put(b"2", 60.0)))
     waiting.start()
     buffer.close()
-    waiting.join(10)
+    waiting.join(HANGING_S)
     assert results == ["closed"]
 
 

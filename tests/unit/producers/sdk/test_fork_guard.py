@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 
+from tests.support.waiting import HANGING_S
 from tokentide.producers import fork_guard
 from tokentide.producers.fork_guard import _Guard, no_fork
 
@@ -21,7 +22,7 @@ def test_a_fork_waits_until_the_loading_is_over(monkeypatch):
         forking.start()
         forking.join(0.2)
         order.append("loaded")
-    forking.join(10)
+    forking.join(HANGING_S)
     assert order == ["loaded", "forked"]
     with no_fork():  # and the parent can load again afterwards
         pass

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANGING_S, until
 from tokentide.config import KafkaSettings, client_arguments
 from tokentide.producers.kafka_logs import quiet
 from tokentide.producers.kafka_transport import (
@@ -97,7 +98,7 @@ def connected(transport: KafkaTransport) -> bool:
     transport.ready()
     for thread in threading.enumerate():
         if thread.name == "tokentide-connect":
-            thread.join(10)
+            thread.join(HANGING_S)
     return transport.ready()
 
 
@@ -217,12 +218,6 @@ def refusing_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def new_real(monkeypatch) -> Iterator[Callable[[str], KafkaTransport]]:
     """Make transports with a real client that gives up after a second; use it with `LEAVES_SOCKETS`."""
@@ -237,7 +232,7 @@ def new_real(monkeypatch) -> Iterator[Callable[[str], KafkaTransport]]:
     yield make
     for transport in made:
         if transport._connecting is not None:
-            transport._connecting.join(10)
+            transport._connecting.join(HANGING_S)
         transport.close(0.0)
     gc.collect()
 
@@ -254,7 +249,7 @@ def test_a_refused_connection_is_called_so_at_once_and_afterwards(new_real, refu
     attempt = transport._connecting
     assert attempt is not None  # it still tries
     assert transport.problem == "connection refused: is a broker running there?"
-    attempt.join(10)
+    attempt.join(HANGING_S)
     assert transport._problem == "connection refused: is a broker running there?"
 
 
@@ -318,7 +313,7 @@ def test_a_certificate_that_cannot_be_used_is_named(clock):
 
 def test_closed_while_it_connects_it_closes_what_comes_out(transport, client, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(transport, "_new_client", lambda: (go_on.wait(10), client)[1])
+    monkeypatch.setattr(transport, "_new_client", lambda: (go_on.wait(HANGING_S), client)[1])
     transport.ready()
     transport.close(1.0)
     go_on.set()

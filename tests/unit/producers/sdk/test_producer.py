@@ -5,10 +5,12 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide import EventError, MemoryTransport, NullProducer, Producer, ProducerOptions
 from tokentide.config import KafkaSettings, SettingsError
 from tokentide.producers.producer import _place
@@ -20,8 +22,15 @@ def broker() -> MemoryTransport:
     return MemoryTransport()
 
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("tokentide")}
+@pytest.fixture
+def threads() -> Callable[[], list[threading.Thread]]:
+    """The product's threads that were not there before the test."""
+    others = set(threading.enumerate())
+    return lambda: [
+        thread
+        for thread in threading.enumerate()
+        if thread not in others and thread.name.startswith("tokentide")
+    ]
 
 
 def test_events_arrive_with_what_the_producer_knows(broker):
@@ -35,7 +44,7 @@ def test_events_arrive_with_what_the_producer_knows(broker):
         strict=True,
     ) as producer:
         producer.emit({"request_model": "gpt-4o", "input_tokens": 12})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     (event,) = broker.events
     CallEvent.model_validate(event)
     assert event.items() >= {
@@ -45,14 +54,14 @@ def test_events_arrive_with_what_the_producer_knows(broker):
     assert event["labels"] == {"team": "a"}
 
 
-def test_no_thread_runs_before_the_first_event_and_none_after_closing(broker):
+def test_no_thread_runs_before_the_first_event_and_none_after_closing(broker, threads):
     producer = Producer(service="s", transport=broker)
-    assert threads() == set()
+    assert threads() == []
     assert producer.flush(0)
     producer.emit({})
-    assert threads() == {"tokentide-sender"}
+    assert [thread.name for thread in threads()] == ["tokentide-sender"]
     assert producer.close()
-    assert threads() == set()
+    assert threads() == []
 
 
 def test_closing_a_producer_that_was_not_used_does_nothing(broker):
@@ -102,7 +111,7 @@ def test_an_object_that_raises_anything_does_not_disturb(broker):
     with Producer(service="s", transport=broker) as producer:
         producer.emit({"labels": Rude(a=1), "context": Rude()})
         producer.emit({"input_tokens": 1})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert broker.events[-1]["input_tokens"] == 1
 
 
@@ -134,7 +143,7 @@ def test_a_flush_that_is_not_done_in_time_says_so(broker):
     assert not producer.flush(0.05)
     broker.holds_acks = False
     broker.acknowledge()
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     producer.close()
 
 
@@ -146,7 +155,7 @@ def test_a_full_queue_drops_the_newest_and_counts_them_exactly(broker):
         producer.emit({"input_tokens": number})
     broker.holds_acks = False
     broker.acknowledge()
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     stats = producer.stats()
     assert stats.delivered + stats.dropped["queue_full"] == stats.emitted == 100
     assert len(broker.events) == stats.delivered
@@ -159,7 +168,7 @@ def test_a_tool_may_wait_for_room_instead(broker):
     with Producer(service="s", transport=broker, options=options) as producer:
         for number in range(500):
             producer.emit({"input_tokens": number})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         assert producer.stats().dropped == {}
     assert [event["input_tokens"] for event in broker.events] == list(range(500))
 
@@ -177,7 +186,7 @@ def test_what_kafka_did_not_take_is_found_by_the_next_process(broker, tmp_path):
     broker.is_up = True
     with Producer(service="s", transport=broker, options=options) as successor:
         successor.emit({"input_tokens": 2})
-        assert successor.flush(10)
+        assert successor.flush(HANGING_S)
         assert successor.stats().recovered == 1
     assert successor.stats().in_spool == successor.stats().spool_bytes == 0
     assert sorted(event["input_tokens"] for event in broker.events) == [1, 2]
@@ -189,17 +198,17 @@ def test_a_spool_that_cannot_be_made_is_told_and_events_are_sent_all_the_same(br
     options = ProducerOptions(spool_folder=tmp_path / "file")
     with Producer(service="s", transport=broker, options=options) as producer:
         producer.emit({})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert "the spool is off: cannot make the spool's folder" in caplog.text
 
 
-def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker):
+def test_a_producer_that_is_forgotten_still_sends_and_its_thread_ends(broker, threads):
     producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=10_000))
     producer.emit({"input_tokens": 1})
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "tokentide-sender")
+    (thread,) = threads()
     del producer
     gc.collect()
-    thread.join(10)
+    thread.join(HANGING_S)
     assert not thread.is_alive()
     assert broker.events[0]["input_tokens"] == 1
 
@@ -216,7 +225,7 @@ def test_many_threads_share_one_producer(broker):
             worker.start()
         for worker in workers:
             worker.join()
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         assert producer.stats().emitted == producer.stats().delivered == 8000
     assert sorted(event["input_tokens"] for event in broker.events) == list(range(8000))
     assert len({event["event_id"] for event in broker.events}) == 8000
@@ -236,7 +245,7 @@ def test_a_log_handler_that_emits_itself_is_no_trap(broker):
     try:
         producer.emit("no event")
         producer.emit({"input_tokens": 1})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     finally:
         logging.getLogger("tokentide").removeHandler(handler)
     assert producer.stats().dropped == {"invalid": 2}
@@ -244,20 +253,20 @@ def test_a_log_handler_that_emits_itself_is_no_trap(broker):
     producer.close()
 
 
-def test_disabled_it_sends_nothing_and_starts_nothing(broker, monkeypatch):
+def test_disabled_it_sends_nothing_and_starts_nothing(broker, threads, monkeypatch):
     monkeypatch.setenv("TOKENTIDE_DISABLED", "1")
     for producer in (Producer(service="s", transport=broker), NullProducer()):
         producer.emit({"input_tokens": 1})
         with producer.call(model="m") as call, call.stage("nonsense"):
             call.usage(input_tokens=1)
-        assert threads() == set()
+        assert threads() == []
         assert producer.flush(0)
         assert producer.close()
         assert producer.stats().emitted == 0
     assert broker.records == []
     with Producer(service="s", transport=broker, disabled=False) as enabled:
         enabled.emit({})
-        assert enabled.flush(10)
+        assert enabled.flush(HANGING_S)
     assert len(broker.records) == 1
 
 
@@ -422,7 +431,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
     caplog.set_level(logging.ERROR, "tokentide")
     producer = Producer(service="s", transport=broker, options=ProducerOptions(linger_ms=0))
     producer.emit({"input_tokens": 1})
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     monkeypatch.setattr("tokentide.producers.sender.PAUSE_AFTER_ERROR_S", 0.0)
     real, calls = producer._engine._sender.dispatcher.step, []
 
@@ -434,7 +443,7 @@ def test_an_error_of_our_own_is_logged_and_the_sender_goes_on(broker, caplog, mo
 
     monkeypatch.setattr(producer._engine._sender.dispatcher, "step", fail_once)
     producer.emit({"input_tokens": 2})
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     assert len(broker.events) == 2
     assert "the sender of events failed; it goes on" in caplog.text
     producer.close()
@@ -444,5 +453,5 @@ def test_a_burst_of_fifty_thousand_events_is_held(broker):
     with Producer(service="s", transport=broker) as producer:
         for number in range(50_000):
             producer.emit({"input_tokens": number})
-        assert producer.flush(60)
+        assert producer.flush(HANGING_S)
     assert sorted(event["input_tokens"] for event in broker.events) == list(range(50_000))

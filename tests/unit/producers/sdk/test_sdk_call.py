@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide.producers import Call, EventError, MemoryTransport, Producer, ProducerOptions, current_call
 from tokentide.producers.call import ERROR_STAGES, StageName
 from tokentide.schemas.call import CallEvent, ErrorStage, Stages
@@ -28,7 +29,7 @@ def event(producer, broker):
     """The one event that was emitted."""
 
     def only() -> dict[str, object]:
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         (found,) = broker.events
         CallEvent.model_validate(found)
         return found
@@ -103,7 +104,7 @@ def test_an_unknown_stage_is_a_mistake_that_only_strict_mode_raises(producer, br
     with Producer(service="s", transport=broker, clock=clock.clock) as lenient:
         with lenient.call() as call, call.stage("thinking"):
             pass
-        assert lenient.flush(10)
+        assert lenient.flush(HANGING_S)
         assert lenient.stats().mended == 1
     assert "stages" not in broker.events[-1]
 
@@ -264,7 +265,7 @@ def test_error_texts_are_left_out_where_that_is_set(broker, clock):
     with Producer(service="s", transport=broker, options=options, clock=clock.clock) as producer:
         with pytest.raises(ValueError, match="secret"), producer.call():
             raise ValueError("secret")
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert broker.events[0]["error"] == {"type": "ValueError"}
 
 
@@ -302,7 +303,7 @@ def test_a_decorated_coroutine_is_a_call_each_time(producer, broker):
         return await asyncio.gather(answer(1), answer(2))
 
     assert asyncio.run(main()) == [1, 2]
-    assert producer.flush(10)
+    assert producer.flush(HANGING_S)
     assert len(broker.events) == 2
 
 
@@ -325,7 +326,7 @@ def test_a_response_that_cannot_be_read_does_not_disturb(broker, clock):
             call.openai_usage(Bad())
             call.anthropic_usage(None)
             call.openai_usage("text")
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         assert producer.stats().mended == 1
     assert broker.events[0]["status"] == "ok"
 
@@ -343,5 +344,5 @@ def test_usage_of_a_name_that_the_contract_lacks_does_not_reach_the_application(
     with Producer(service="shop", transport=broker) as producer:
         with producer.call(model="m") as call:
             call.usage(input_tokens=7, prompt_tokens_of_another_library=3)
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     assert [found["input_tokens"] for found in broker.events] == [7]

@@ -7,6 +7,7 @@ import typing
 import pydantic
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide import EventError, MemoryTransport, Producer
 from tokentide.producers.contract_names import (
     EVALUATION_FIELDS,
@@ -162,7 +163,7 @@ def test_else_a_misspelt_field_is_sent_and_logged_by_the_inspector(broker, clock
     producer = Producer(service="s", transport=broker, clock=clock.clock)
     for _ in range(3):
         producer.emit({"request_modle": "canary", "stages": {"modle_ms": 1}})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         clock.advance(60)
     producer.close()
     assert caplog.messages == [

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide import MemoryTransport, Producer, ProducerOptions
 from tokentide.producers.inspector import FIRST_EVENTS
 
@@ -83,7 +84,7 @@ def test_after_the_first_events_it_is_one_a_second(broker, clock):
         def suspects_after(*events: dict[str, object]) -> int:
             for event in events:
                 producer.emit(event)
-            assert producer.flush(10)
+            assert producer.flush(HANGING_S)
             return producer.stats().suspect
 
         assert suspects_after(*[BAD] * (FIRST_EVENTS - 1)) == FIRST_EVENTS - 1
@@ -103,7 +104,7 @@ def test_checks_that_fail_themselves_cost_no_event(broker, monkeypatch, caplog):
     with Producer(service="s", transport=broker) as producer:
         for _ in range(3):
             producer.emit(BAD)
-            assert producer.flush(10)
+            assert producer.flush(HANGING_S)
     assert len(broker.events) == 3
     assert caplog.messages == []
 
@@ -119,10 +120,10 @@ def test_a_forked_process_has_first_events_of_its_own(broker):
     with Producer(service="s", transport=broker) as producer:
         for _ in range(FIRST_EVENTS):
             producer.emit({"input_tokens": 1})
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
         child = os.fork()
         if not child:
             producer.emit(BAD)
-            os._exit(0 if producer.flush(10) and producer.stats().suspect == 1 else 1)
+            os._exit(0 if producer.flush(HANGING_S) and producer.stats().suspect == 1 else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert producer.stats().suspect == 0

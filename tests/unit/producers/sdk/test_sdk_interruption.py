@@ -7,12 +7,12 @@ from itertools import count, takewhile
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tests.unit.producers.sdk.interruption import Interruption, ends
 from tokentide.producers.memory_transport import MemoryTransport
 from tokentide.producers.options import ProducerOptions
 from tokentide.producers.producer import Producer
 
-PATIENCE_S = 10.0
 LAST_WORD = 1_000_000
 
 
@@ -28,7 +28,7 @@ def emit_wrong_ones(producer: Producer) -> None:
 
 def emit_and_flush(producer: Producer) -> None:
     producer.emit({"input_tokens": 1})
-    producer.flush(PATIENCE_S)
+    producer.flush(HANGING_S)
 
 
 def emit_and_close(producer: Producer) -> None:
@@ -52,7 +52,7 @@ def strike(action: Callable[[Producer], None], at: int) -> tuple[str, bool]:
         closed.append(producer.close())
 
     interruption = Interruption(at, handler)
-    in_time = ends(lambda: interruption.run(lambda: action(producer)), PATIENCE_S)
+    in_time = ends(lambda: interruption.run(lambda: action(producer)), HANGING_S)
     stats = producer.stats()
     is_told = LAST_WORD in [event.get("input_tokens") for event in broker.events]
     is_told |= stats.dropped.get("closed", 0) > 0  # the action had closed the producer before

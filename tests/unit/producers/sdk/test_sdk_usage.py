@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide.producers import MemoryTransport, Producer
 from tokentide.producers.usage import anthropic_fields, openai_fields
 from tokentide.schemas.call import CallEvent
@@ -64,7 +65,7 @@ def emitted(parts: list[object], method: str) -> dict[str, object]:
         with producer.call() as call:
             for part in parts:
                 getattr(call, method)(part)
-        assert producer.flush(10)
+        assert producer.flush(HANGING_S)
     (event,) = broker.events
     return event
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide import MemoryTransport, Producer, ProducerOptions
 from tokentide.producers.errors import SpoolError
 from tokentide.producers.packing import Packed
@@ -68,7 +69,7 @@ def test_events_under_other_addresses_are_told_with_the_way_to_have_them_sent(ho
         options = ProducerOptions(spool_folder=folder.parent)  # with this topic it is the folder found
         with Producer(service="s", topic=folder.name, transport=broker, options=options) as producer:
             producer.emit({"input_tokens": 0})
-            assert producer.flush(10)
+            assert producer.flush(HANGING_S)
 
     run()
     assert len(caplog.messages) == 1

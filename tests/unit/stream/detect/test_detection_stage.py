@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from structlog.testing import capture_logs
 
 from tests.support.partials import Partial, record
+from tests.support.waiting import HANGING_S
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.stream import detection
 from tokentide.stream.detect.announce import Patience
@@ -168,7 +169,7 @@ async def running(stand: Stand) -> AsyncIterator[Stand]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGING_S):
         while not condition():  # noqa: ASYNC110 - conditions of any kind
             await asyncio.sleep(0.005)
 

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from tests.support.fetches import Fetcher, FetchFailed, fetch, record_batch
+from tests.support.waiting import HANGING_S
 from tokentide.stream.transport import batches as module
 from tokentide.stream.transport.batches import FAR, PAUSE_S, SMALL_BYTES, Batches
 from tokentide.stream.transport.fetched import Sift
@@ -48,7 +49,7 @@ class World:
 
 def run(scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     async def limited() -> None:
-        await asyncio.wait_for(scenario(World()), 10)
+        await asyncio.wait_for(scenario(World()), HANGING_S)
 
     asyncio.run(limited())
 
