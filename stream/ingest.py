@@ -131,6 +131,9 @@ class Ingest:
         """Partitions that were sought elsewhere, and where what had been fetched of them goes on."""
         self._handed_to: dict[Place, int] = {}
         """Where the batches end that have been handed over of each partition, since it was assigned or sought."""
+        self._repeated: dict[Place, int] = {}
+        """Of partitions that were sought a moment ago, where what is read anew may begin a second time: a fetch that was under way may
+        have begun there too, because retention had taken what was asked for."""
         self._is_ending = False
         self.counts = counts
 
@@ -139,6 +142,7 @@ class Ingest:
         self._assigned.clear()
         self._rewound.clear()
         self._handed_to.clear()
+        self._repeated.clear()
         self._starts = {place: (start, generation) for place, start in starts.items()}
         self._room.set()
 
@@ -155,6 +159,7 @@ class Ingest:
             self._starts[place] = (start, generation)
             if goes_on != start.fetch_from:
                 self._rewound[place] = goes_on
+                self._repeated[place] = start.fetch_from
                 sought.append(place)
         return sought
 
@@ -163,6 +168,7 @@ class Ingest:
         self._assigned.clear()
         self._rewound.clear()
         self._handed_to.clear()
+        self._repeated.clear()
         self._starts.clear()
         self._room.set()
 
@@ -206,12 +212,20 @@ class Ingest:
         assigned = self._assigned_in(place, generation)
         if assigned is None:
             return
-        if fetched.batch.begin < assigned.standing.position:
-            # Where a log does not have the position asked for, the consumer goes back to its first record.
-            await self._outside.begin_anew([place])
-            return
-        self._handed_to[place] = fetched.batch.end
-        cut = Cut(fetched.batch)
+        batch, position = fetched.batch, assigned.standing.position
+        if batch.begin < position:
+            if self._repeated.get(place) != batch.begin:
+                # Where a log does not have the position asked for, the consumer goes back to its first record.
+                await self._outside.begin_anew([place])
+                return
+            self._repeated[place] = batch.end
+            if batch.end <= position:
+                return
+            batch = batch.since(position)
+        elif self._repeated.get(place, batch.begin) != batch.begin:
+            del self._repeated[place]
+        self._handed_to[place] = batch.end
+        cut = Cut(batch)
         while not cut.is_done and not self._is_ending:
             taken = await self._work.run("folding events", partial(assigned.ingest, self._slices, cut))
             if self._assigned.get(place) is not assigned:

@@ -999,6 +999,25 @@ def test_what_was_fetched_before_a_partition_was_sought_forward_is_left_out() ->
     run(scenario)
 
 
+def test_what_a_fetch_brought_from_where_it_was_then_sought_is_folded_once() -> None:
+    """Retention had taken what the fetch asked for, so the consumer went back to the first record by itself."""
+
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        assert world.ingest.begin_again({PLACE: Start(9, 9, 9)}, 1) == [PLACE]
+        await world.take(9, 12)
+        await world.take(9, 10)  # what was sought
+        await world.take(10, 14)
+        await world.take(14, 16)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits, world.begun_anew) == (7, [{PLACE: 16}], [])
+        await world.take(9, 12)
+        assert world.begun_anew == [[PLACE]], "later it is another log"
+
+    run(scenario)
+
+
 def test_a_batch_that_may_be_either_ends_the_worker() -> None:
     async def scenario() -> None:
         world = World()
