@@ -173,8 +173,11 @@ fn set(column: &mut Column, row: usize, kind: Kind, value: &Bound<'_, PyAny>) ->
         Kind::Flag => column.flag(row, value.extract()?),
         Kind::Money => {
             let text = value.str()?;
-            let picodollars = money_of_text(text.to_str()?.as_bytes(), i64::MAX / 1_000_000_000_000);
-            column.int(row, picodollars.ok_or_else(|| PyValueError::new_err("no amount of money"))?);
+            let text = text.to_str()?;
+            // Python's zero may have a sign.
+            let amount = money_of_text(text.trim_start_matches('-').as_bytes(), i64::MAX / 1_000_000_000_000)
+                .filter(|amount| *amount == 0 || !text.starts_with('-'));
+            column.int(row, amount.ok_or_else(|| PyValueError::new_err("no amount of money"))?);
         }
         Kind::Texts => {
             let texts: Vec<String> = value.extract()?;
