@@ -14,12 +14,15 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PUBLIC_DATA: Final = "TOKENTIDE_REQUIRE_PUBLIC_DATA"
 """Set to 1 where tests on public traces may not be skipped: a missing folder is then a failure."""
 
-# Where many examples are worth their time, set TOKENTIDE_PROPERTY_EXAMPLES to some thousands.
+# Where many examples are worth their time, set TOKENTIDE_PROPERTY_EXAMPLES to some thousands. They are others each time;
+# without it they are the same each time, so that a change fails by what it changes, and not by the luck of the day.
+EXAMPLES: Final = os.environ.get("TOKENTIDE_PROPERTY_EXAMPLES")
 settings.register_profile(
     "tokentide",
     deadline=None,  # machines are shared
     print_blob=True,
-    max_examples=int(os.environ.get("TOKENTIDE_PROPERTY_EXAMPLES", "100")),
+    derandomize=EXAMPLES is None,
+    max_examples=int(EXAMPLES or 100),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tokentide")

@@ -192,17 +192,19 @@ class Broker:
     def consumer(self, *topics: str, **options: object) -> Iterator[KafkaConsumer]:
         """A kafka-python consumer, closed at the end."""
         client = KafkaConsumer(
-            *topics,
             **{
                 "bootstrap_servers": self.bootstrap_servers,
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
-                # A group's leader that has not heard of a new topic assigns nothing of it until it asks again.
-                "metadata_max_age_ms": 1_000,
                 **options,
             },
         )
         try:
+            # A group's leader that has not heard of a topic assigns nothing of it; what follows hangs now and then.
+            for topic in topics:
+                until(lambda topic=topic: client.partitions_for_topic(topic), what=f"hearing of {topic}")
+            if topics:
+                client.subscribe(topics)
             yield client
         finally:
             client.close(autocommit=False)
