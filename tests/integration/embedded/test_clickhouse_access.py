@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clickhouse_server import ServerProcess, launch, running, wait_until
+from tests.support.clickhouse_server import ServerProcess, launch, running
+from tests.support.waiting import until
 from tokentide.embedded.clickhouse import StartFailure
 from tokentide.embedded.clickhouse.share import concurrent_readers, reader_nice, reading_threads
 
@@ -323,7 +324,7 @@ def test_a_reader_s_threads_are_lower_while_it_reads_and_as_all_others_afterward
         assert (lowered() > 0) is (reader_nice() > 0)
         patient_server.sql("KILL QUERY WHERE Settings['log_comment'] = 'low'")
         assert reading.result(30).code == 394
-    wait_until(lambda: lowered() == 0, "threads as all others")
+    until(lambda: lowered() == 0, "threads as all others")
 
 
 def test_readers_take_no_place_from_inserts(patient_server):

@@ -94,7 +94,7 @@ def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
     until(lambda: "clickhouse does not take rows" in running.logs(), what="noticing the outage")
     ship(running, 501, EVENTS)
     until(lambda: "rows are let go" in running.logs(), what="letting go")
-    until(lambda: published_calls(running) == EVENTS, what="publishing all windows")
+    until(lambda: published_calls(running) == EVENTS, "publishing all windows")
 
     line.heal()
     running.wait()
@@ -137,10 +137,10 @@ def test_a_slow_store_is_waited_for_at_the_start_and_afterwards(running: Pipelin
     line.to_server.delay_s = 7.0
     through(running, line)
     log = running.folder / "worker-1.log"
-    until(lambda: "partitions assigned" in log.read_text(), what="joining", seconds=120)
+    until(lambda: "partitions assigned" in log.read_text(), "joining")
     ship(running, 50, 100)
     stored = "SELECT count() AS n FROM events"
-    until(lambda: int(running.one(stored)["n"]) == 100, what="storing all events", seconds=500)
+    until(lambda: int(running.one(stored)["n"]) == 100, "storing all events")
     assert log.read_text().count("partitions assigned") == 1, "the group has taken it for dead"
     assert "clickhouse takes long; it is waited for" in log.read_text()
     line.heal()
@@ -158,14 +158,14 @@ def test_incidents_are_noticed_when_all_workers_start_in_an_outage(running: Pipe
     line.reset_all()
     for _ in range(2):
         through(running, line)
-    until(lambda: "incidents are noticed without it" in running.logs(), what="joining without clickhouse")
-    until(lambda: published_calls(running) == 3_000, what="publishing all windows")
+    until(lambda: "incidents are noticed without it" in running.logs(), "joining without clickhouse")
+    until(lambda: published_calls(running) == 3_000, "publishing all windows")
     ship(running, 3_000, EVENTS)
-    until(lambda: published_calls(running) == EVENTS, what="publishing all windows")
+    until(lambda: published_calls(running) == EVENTS, "publishing all windows")
     assert int(running.one("SELECT count() AS n FROM events")["n"]) == 500
 
     line.heal()
-    running.wait(120)
+    running.wait()
     events = running.one(
         "SELECT count() AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM events"
     )

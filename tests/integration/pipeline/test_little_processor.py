@@ -14,8 +14,8 @@ import pytest
 from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.test_metrics import address, scrape
 from tests.support.brokers import Broker
-from tests.support.pipeline import until
 from tests.support.slow_process import held_to
+from tests.support.waiting import until
 
 SHARE = 0.25
 EVENTS = 8_000
@@ -58,7 +58,7 @@ def test_it_reads_on_and_answers(new_pipeline: NewPipeline) -> None:
         print(  # noqa: T201 - how much better than what is asserted
             f"/healthz answered {LOOKS} times, the slowest after {max(answers_s):.2f} s; read {read[0]} to {read[-1]}"
         )
-    running.wait(150)
+    running.wait()
     running.run("audit")
     assert worker.poll() is None
     assert running.stop() == [0]
