@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.support.certificates import Certificate
+from tests.support.waiting import HANGING_S
 
 _METADATA, _HANDSHAKE, _VERSIONS, _AUTHENTICATE = 3, 17, 18, 36
 UNSUPPORTED_MECHANISM, ILLEGAL_STATE, LOGIN_FAILED = 33, 34, 58
@@ -64,7 +65,7 @@ class KafkaListener:
 
     def _connection(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, EOFError):  # ssl.SSLError is an OSError
-            connection.settimeout(5)
+            connection.settimeout(HANGING_S)
             if self.tls is None:
                 self._talk(connection)
                 return

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clickhouse_server import ServerProcess, launch, running
-from tests.support.waiting import until
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.clickhouse import StartFailure
 from tokentide.embedded.clickhouse.share import concurrent_readers, reader_nice, reading_threads
 
@@ -323,7 +323,7 @@ def test_a_reader_s_threads_are_lower_while_it_reads_and_as_all_others_afterward
         patient_server.wait_until_running("sipHash64(number) = 1")
         assert (lowered() > 0) is (reader_nice() > 0)
         patient_server.sql("KILL QUERY WHERE Settings['log_comment'] = 'low'")
-        assert reading.result(30).code == 394
+        assert reading.result(HANGING_S).code == 394
     until(lambda: lowered() == 0, "threads as all others")
 
 
@@ -340,7 +340,7 @@ def test_readers_take_no_place_from_inserts(patient_server):
         patient_server.sql("INSERT INTO beside_readers VALUES (1)")
         assert patient_server.sql("SELECT count() FROM beside_readers") == "1"
         patient_server.sql("KILL QUERY WHERE startsWith(Settings['log_comment'], 'r')")
-        assert {future.result(30).code for future in reading} == {394}
+        assert {future.result(HANGING_S).code for future in reading} == {394}
 
 
 def test_a_reader_s_session_changes_nothing(open_server):

@@ -13,7 +13,7 @@ import pytest
 from tests.support.brokers import Broker
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.waiting import until
+from tests.support.waiting import HANGING_S, until
 from tokentide.stream.kafka_out import decode_partials
 
 EVENTS = 6_000
@@ -128,6 +128,7 @@ def test_a_worker_that_starts_in_an_outage_waits_for_its_end(running: Pipeline, 
     assert int(running.one("SELECT count() AS n FROM events")["n"]) == 100
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_slow_store_is_waited_for_at_the_start_and_afterwards(running: Pipeline, line: TcpProxy) -> None:
     """Each request takes longer than the group's session; opening a connection takes three of them, the ledger one a partition."""
@@ -186,5 +187,5 @@ def test_a_wrong_password_ends_a_worker_that_started_in_an_outage(running: Pipel
     running.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct
     until(lambda: "cannot be asked where to begin" in running.logs(), what="asking for the ledger")
     line.heal()
-    assert running.workers[-1].wait(60) == 21
+    assert running.workers[-1].wait(HANGING_S) == 21
     assert "user or password of clickhouse.url are wrong" in running.logs()

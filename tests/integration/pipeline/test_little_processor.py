@@ -15,12 +15,10 @@ from tests.integration.conftest import NewPipeline
 from tests.integration.pipeline.test_metrics import address, scrape
 from tests.support.brokers import Broker
 from tests.support.slow_process import held_to
-from tests.support.waiting import until
+from tests.support.waiting import HANGING_S, until
 
 SHARE = 0.25
 EVENTS = 8_000
-ANSWER_S = 10.0
-"""A second is what is promised of a machine that does nothing else; tests share theirs."""
 LOOKS = 60
 
 SLOW = {
@@ -45,19 +43,15 @@ def test_it_reads_on_and_answers(new_pipeline: NewPipeline) -> None:
     running.start_workers(1)
     (worker,) = running.workers
     health = address(running, "health")
-    answers_s, read = [], []
+    read = []
     with held_to(SHARE, worker.pid):
         until(lambda: scrape(running).get("tokentide_records_read_total", 0) > 0, what="the first slice")
         for _ in range(LOOKS):
-            began_s = time.monotonic()
-            assert urllib.request.urlopen(health, timeout=ANSWER_S).read() == b"ok\n"
-            answers_s.append(time.monotonic() - began_s)
+            assert urllib.request.urlopen(health, timeout=HANGING_S).read() == b"ok\n"
             read.append(scrape(running)["tokentide_records_read_total"])
             assert worker.poll() is None, running.logs()
             time.sleep(0.2)
-        print(  # noqa: T201 - how much better than what is asserted
-            f"/healthz answered {LOOKS} times, the slowest after {max(answers_s):.2f} s; read {read[0]} to {read[-1]}"
-        )
+    assert read[-1] > read[0]
     running.wait()
     running.run("audit")
     assert worker.poll() is None

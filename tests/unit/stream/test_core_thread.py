@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tests.support.waiting import HANGING_S
 from tokentide.stream.core_thread import CoreThread
 
 
@@ -46,7 +47,7 @@ def test_while_work_is_done_the_event_loop_turns_and_tells_what_is_done() -> Non
 
         def work() -> None:
             begun.set()
-            assert go_on.wait(20)
+            assert go_on.wait(HANGING_S)
 
         working = asyncio.create_task(core.run("folding", work))
         while not begun.is_set():  # noqa: ASYNC110 - of another thread
@@ -72,7 +73,7 @@ def test_who_is_cancelled_leaves_work_that_has_begun_to_its_end_and_takes_back_t
 
         def first() -> None:
             begun.set()
-            assert go_on.wait(20)
+            assert go_on.wait(HANGING_S)
             done.append("first")
 
         tasks = [
