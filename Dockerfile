@@ -1,4 +1,11 @@
 # A worker, and every other command: `docker run --rm tokentide:local doctor`.
+# The decoder in native code, in a stage of its own: the compiler stays out of the image.
+FROM python:3.13-slim AS native
+RUN apt-get update && apt-get install --yes --no-install-recommends cargo gcc libc6-dev
+WORKDIR /src
+COPY native native
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ./native
+
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN pip install --no-cache-dir uv==0.13.8
@@ -16,7 +23,8 @@ COPY schemas schemas
 COPY sinks sinks
 COPY sql sql
 COPY stream stream
-RUN uv pip install --system --no-cache --compile-bytecode --target /app --no-deps .
+COPY --from=native /wheels /wheels
+RUN uv pip install --system --no-cache --compile-bytecode --target /app --no-deps /wheels/*.whl .
 
 FROM python:3.13-slim
 RUN useradd --create-home --uid 10001 tokentide

@@ -13,12 +13,19 @@ from bench.machine import describe
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["steps", "throughput", "latency", "emit", []], default=[])
-    parser.add_argument("--events", type=int, default=1_000_000, help="events of a throughput run")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        choices=["steps", "decode", "paths", "throughput", "latency", "restart", "emit", []],
+        default=[],
+    )
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="events of a run of throughput or restart"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
-    chosen = arguments.what or ["steps", "throughput", "latency", "emit"]
+    chosen = arguments.what or ["steps", "decode", "paths", "throughput", "latency", "restart", "emit"]
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
     for name in chosen:
@@ -38,6 +45,14 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
         from bench.steps import steps
 
         return steps(batches=12, runs=arguments.runs)
+    if name == "decode":
+        from bench.decode import decode
+
+        return decode(runs=arguments.runs)
+    if name == "paths":
+        from bench.paths import paths
+
+        return paths(runs=arguments.runs)
     from bench.stand import stand
 
     if name == "throughput":
@@ -45,6 +60,11 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
 
         with stand() as made:
             return throughput(made, events=arguments.events, runs=arguments.runs)
+    if name == "restart":
+        from bench.restart import restart
+
+        with stand() as made:
+            return restart(made, events=arguments.events, runs=arguments.runs)
     if name == "latency":
         from bench.latency import latency
         from bench.traffic import SERIES

@@ -113,6 +113,34 @@ def broker(chosen: str | None) -> Iterator[str]:
         yield server.bootstrap_servers
 
 
+LARGE = {
+    "1 MB text": "the quick brown fox jumps over "[:25] * 40_000,
+    "5 MB text": "the quick brown fox jumps over "[:25] * 200_000,
+    "5 MB in 2,500 messages": [
+        {"role": "user", "content": "the quick brown fox jumps"[:25] * 80} for _ in range(2_500)
+    ],
+}
+"""The first still fits into a record; the others are left out of their event."""
+
+
+def of_large_inputs(producer: Producer, runs: int) -> list[Figure]:
+    """CPU of the caller's thread for one `emit` with a large `input`, the median of ten."""
+    return [
+        Figure(f"emit, CPU of the caller, {name}", "µs", [_median_cpu(producer, text) for _ in range(runs)])
+        for name, text in LARGE.items()
+    ]
+
+
+def _median_cpu(producer: Producer, text: object) -> float:
+    took = []
+    for _ in range(10):
+        began = time.thread_time()
+        producer.emit({**EVENT, "input": text})
+        took.append((time.thread_time() - began) * 1e6)
+    assert producer.flush(60)
+    return statistics.median(took)
+
+
 def emit(*, runs: int = 7, events: int = 10_000, address: str | None = None) -> list[Figure]:
     """Check, then measure."""
     with broker(address) as where, tempfile.TemporaryDirectory() as folder:
@@ -123,6 +151,7 @@ def emit(*, runs: int = 7, events: int = 10_000, address: str | None = None) -> 
             paced = [at_a_pace(producer.emit, 500, 500) for _ in range(runs)]
             cold_json = [at_a_pace(json.dumps, 500, 500) for _ in range(runs)]
             size = len(producer._encoder.encode(EVENT).value)  # noqa: SLF001
+            large = of_large_inputs(producer, runs)
             stats = producer.stats()
     assert stats.dropped == {}, stats
     return [
@@ -131,6 +160,7 @@ def emit(*, runs: int = 7, events: int = 10_000, address: str | None = None) -> 
         Figure("emit, CPU of the process until acknowledged", "µs", [cpu for _, _, cpu in fast]),
         Figure("emit, wall, 500 a second", "µs", paced),
         Figure("json.dumps of the event, wall, 500 a second", "µs", cold_json),
+        *large,
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from tokentide import __version__
-from tokentide.cli.exits import CliError, RefusedError, UnknownTableError, UnreachableError
+from tokentide.cli.exits import CliError, ForbiddenError, RefusedError, UnknownTableError, UnreachableError
 from tokentide.cli.terminal import clipped
 from tokentide.config import ClickHouseSettings, ClickHouseUrl
 
@@ -31,6 +31,7 @@ EXPECTED_CHARACTERS: Final = 200
 UNKNOWN_TABLE: Final = frozenset({60, 81})
 SYNTAX_ERROR: Final = 62
 READONLY: Final = 164
+ACCESS_DENIED: Final = 497
 HINTS: Final[Mapping[int, str]] = {
     36: "A value or parameter does not fit; parameters are written {name:Type} and given as --param name=value.",
     46: "`SELECT name FROM system.functions` lists the functions.",
@@ -244,7 +245,8 @@ def _refused(body: str, response: http.client.HTTPResponse | None) -> RefusedErr
             hint="Tables: events, windows, and those of `SHOW TABLES`. "
             "`tokentide init` creates them where they are missing.",
         )
-    return RefusedError(f"ClickHouse (code {code}) {text}", hint=_hint(code, text))
+    kind = ForbiddenError if code == ACCESS_DENIED else RefusedError
+    return kind(f"ClickHouse (code {code}) {text}", hint=_hint(code, text))
 
 
 def _hint(code: int, text: str) -> str:

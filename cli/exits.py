@@ -57,10 +57,12 @@ class CliError(Exception):
 
     exit_code: ExitCode = ExitCode.USAGE
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", may_pass: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.may_pass = may_pass
+        """Asking again in a moment may bring an answer, without anything being mended."""
 
 
 class UsageError(CliError):
@@ -83,6 +85,10 @@ class RefusedError(CliError):
     """A service answered with an error."""
 
     exit_code = ExitCode.REFUSED
+
+
+class ForbiddenError(RefusedError):
+    """The user of ClickHouse lacks a right."""
 
 
 class UnknownTableError(RefusedError):

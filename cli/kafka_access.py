@@ -14,6 +14,7 @@ from tokentide.cli.exits import CliError, NotReadyError, RefusedError, Unreachab
 from tokentide.cli.kafka_trouble import TROUBLE
 from tokentide.cli.terminal import clipped, printable
 from tokentide.config import KafkaSettings, client_arguments
+from tokentide.config.kafka_diagnosis import diagnose
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -82,6 +83,16 @@ def kafka_errors(kafka: KafkaSettings) -> Iterator[None]:
         raise _ours(error, TROUBLE.error, kafka) from error
 
 
+def may_pass(error: Exception) -> bool:
+    """Whether an error of the client, or one of ours, may be gone in a moment: leaders move, brokers start, connections break."""
+    if isinstance(error, CliError):
+        return error.may_pass
+    from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
+
+    lasting = (errors.UnknownTopicOrPartitionError, errors.UnknownTopicIdError)
+    return isinstance(error, errors.KafkaError) and error.retriable and not isinstance(error, lasting)
+
+
 def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings) -> CliError:
     """An error of the client; `trouble` is what it logged of its connections meanwhile."""
     from kafka import errors  # noqa: PLC0415 - commands without Kafka need not load it
@@ -115,6 +126,10 @@ def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings)
             )
         case errors.UnknownTopicOrPartitionError():
             return NotReadyError("a topic is missing", hint="`tokentide init` creates the topics.")
+        case _ if isinstance(error, gave_up) and (found := diagnose(kafka)) is not None:
+            if found.kind == "login":
+                return RefusedError(f"Kafka at {found.what}", hint=found.remedy)
+            return UnreachableError(f"Kafka at {found.what}", hint=found.remedy, may_pass=found.may_pass)
         case _ if isinstance(error, gave_up):
             reason = f": {_reason(trouble)}" if trouble is not None else ""
             hint = (
@@ -126,7 +141,14 @@ def _ours(error: Exception, trouble: BaseException | None, kafka: KafkaSettings)
                     "\nA refused login may show as a closed connection: "
                     "check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism, too."
                 )
-            return UnreachableError(f"{where} does not answer{reason}", hint=hint)
+            return UnreachableError(f"{where} does not answer{reason}", hint=hint, may_pass=True)
+        case _ if may_pass(error):
+            return UnreachableError(
+                f"{where} cannot answer yet ({name})",
+                hint="A broker starts, or partitions get another leader: try again in some seconds. "
+                "If it stays, see that all brokers run.",
+                may_pass=True,
+            )
         case _:
             return RefusedError(f"{where} answered with an error ({name})")
 

@@ -14,7 +14,7 @@ from tokentide.cli.arguments import PROGRAM, Parser, command_parser, top_parser
 from tokentide.cli.exits import CliError, ExitCode, TerminatedError
 from tokentide.cli.kafka_trouble import keep_kafka_quiet
 from tokentide.cli.registry import COMMANDS
-from tokentide.cli.terminal import say, toned
+from tokentide.cli.terminal import printable_lines, say, toned
 from tokentide.errors import SettingsError
 
 
@@ -77,9 +77,10 @@ def _no_such_command(top: Parser, name: str) -> None:
 
 
 def _report(message: str, hint: str) -> None:
-    say(f"{toned('error:', 'red', sys.stderr)} {message}")
+    # A service's error may quote what an event says.
+    say(f"{toned('error:', 'red', sys.stderr)} {printable_lines(message)}")
     for line in hint.splitlines():
-        say(f"  {line}")
+        say(f"  {printable_lines(line)}")
 
 
 def _report_settings(error: SettingsError) -> None:

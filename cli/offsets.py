@@ -7,11 +7,13 @@ compression it cannot read, as lz4 is in the base install.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tokentide.cli.exits import NotReadyError
 from tokentide.cli.kafka_access import consumer
+from tokentide.cli.kafka_patience import asked_by_new_clients, patiently
+from tokentide.cli.topics import described_topics
 from tokentide.config import KafkaSettings
 
 if TYPE_CHECKING:
@@ -58,39 +60,23 @@ def fetched_ends(client: KafkaConsumer, topic: str, partitions: Sequence[int]) -
     return ends
 
 
-def committed_offsets(
-    admin: KafkaAdminClient,
-    group_id: str,
-    topic: str,
-    *,
-    tries: int = 20,
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[int, int]:
+def committed_offsets(admin: KafkaAdminClient, group_id: str, topic: str) -> dict[int, int]:
     """What a group has committed, by partition; partitions without a commit are left out.
 
-    A broker that has never seen a group creates its offsets topic first and says so; it is asked again.
+    Raises:
+        kafka.errors.KafkaError: among others that the coordinator is not there yet: a broker that has never seen a group
+            creates its offsets topic first.
     """
-    from kafka import errors  # noqa: PLC0415 - loaded by now
-
-    for attempt in range(tries):
-        try:
-            found = admin.list_group_offsets(group_id)
-        except (errors.CoordinatorNotAvailableError, errors.CoordinatorLoadInProgressError):
-            if attempt == tries - 1:
-                raise
-            sleep(0.25)
-            continue
-        by_place: Mapping[Any, Any] = found.get(group_id, {})
-        return {
-            place.partition: entry.offset
-            for place, entry in by_place.items()
-            if place.topic == topic and entry.offset >= 0
-        }
-    return {}
+    by_place: Mapping[Any, Any] = admin.list_group_offsets(group_id).get(group_id, {})
+    return {
+        place.partition: entry.offset
+        for place, entry in by_place.items()
+        if place.topic == topic and entry.offset >= 0
+    }
 
 
 class KafkaOffsets:
-    """The offsets of the events topic and of the workers' group.
+    """The offsets of the events topic and of the workers' group. What passes is asked for again, for some seconds.
 
     Raises:
         NotReadyError: at construction: there is no such topic.
@@ -101,7 +87,7 @@ class KafkaOffsets:
         self._admin = admin
         self.topic = topic
         self._group_id = group_id
-        (described,) = admin.describe_topics([topic])
+        (described,) = described_topics(admin, [topic])
         if described["error_code"]:
             raise NotReadyError(
                 f"the topic {topic} does not exist", hint="`tokentide init` creates the topics."
@@ -112,6 +98,9 @@ class KafkaOffsets:
 
     def bounds(self) -> Mapping[int, tuple[int, int]]:
         """First offset still there and the offset after the last record, by partition."""
+        return patiently(self._bounds)
+
+    def _bounds(self) -> Mapping[int, tuple[int, int]]:
         from kafka import TopicPartition  # noqa: PLC0415 - loaded by now
 
         with consumer(self._kafka) as client:
@@ -121,10 +110,15 @@ class KafkaOffsets:
 
     def committed(self) -> Mapping[int, int]:
         """Committed offsets of the group."""
-        return committed_offsets(self._admin, self._group_id, self.topic)
+        return asked_by_new_clients(
+            self._kafka, self._admin, lambda admin: committed_offsets(admin, self._group_id, self.topic)
+        )
 
     def has_records(self, partition: int, begin: int, end: int) -> bool:
         """Whether any record lies in `[begin, end)`; True where that cannot be seen."""
+        return patiently(lambda: self._has_records(partition, begin, end))
+
+    def _has_records(self, partition: int, begin: int, end: int) -> bool:
         from kafka import TopicPartition, errors  # noqa: PLC0415 - loaded by now
 
         place = TopicPartition(self.topic, partition)
@@ -147,11 +141,13 @@ class KafkaOffsets:
     def newest_timestamp_ms(self) -> int | None:
         """Kafka's time of the newest records, ms since 1970; None where there are none that can be read."""
         last = {partition: end - 1 for partition, (_, end) in self.bounds().items() if end > 0}
-        return max((max(times) for times in self._timestamps_ms(last).values()), default=None)
+        found = patiently(lambda: self._timestamps_ms(last))
+        return max((max(times) for times in found.values()), default=None)
 
     def oldest_timestamp_ms(self, starts: Mapping[int, int]) -> int | None:
         """Kafka's time of the oldest record of those from these offsets on, by partition; None where none can be read."""
-        return min((times[0] for times in self._timestamps_ms(starts).values()), default=None)
+        found = patiently(lambda: self._timestamps_ms(starts))
+        return min((times[0] for times in found.values()), default=None)
 
     def _timestamps_ms(self, starts: Mapping[int, int]) -> dict[int, list[int]]:
         """Times of the first records from these offsets on, in their order; what cannot be read soon is left out."""

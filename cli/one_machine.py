@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tokentide.embedded.run_state import Addresses, RunState
 
 ENGINES: Final = ("kafka", "clickhouse")
+DEFAULT_DATA_DIR: Final = Path("tokentide-data")
 _SESSION: Final = {"worker.session_timeout_seconds", "worker.heartbeat_seconds"}
 HERE: Final = {
     "TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS": "6",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tokentide.cli.clickhouse_http import HINTS, UNKNOWN_TABLE, ClickHouseHttp
-from tokentide.cli.exits import CliError, RefusedError, UnknownTableError, UnreachableError
+from tokentide.cli.clickhouse_http import ACCESS_DENIED, HINTS, UNKNOWN_TABLE, ClickHouseHttp
+from tokentide.cli.exits import CliError, ForbiddenError, RefusedError, UnknownTableError, UnreachableError
 from tokentide.cli.extras import require_extra
 from tokentide.config import ClickHouseSettings
 
@@ -56,4 +56,5 @@ def as_ours(error: Exception) -> CliError:
         return UnknownTableError(
             f"ClickHouse (code {code}) {text}", hint="`tokentide init` creates the tables."
         )
-    return RefusedError(f"ClickHouse (code {code}) {text}", hint=HINTS.get(code, ""))
+    kind = ForbiddenError if code == ACCESS_DENIED else RefusedError
+    return kind(f"ClickHouse (code {code}) {text}", hint=HINTS.get(code, ""))

@@ -5,11 +5,13 @@ Standard output carries results, standard error everything else.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import re
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -56,14 +58,21 @@ def print_json(value: object) -> None:
     print(json_line(value), flush=True)
 
 
+_STEERING: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, and some terminals obey: DEL, the upper control characters, those of the direction of text."""
+
+
 def json_line(value: object) -> str:
-    """One line of JSON, as text is written; in ASCII where it holds half a surrogate pair, which UTF-8 cannot say."""
+    """One line of JSON, as text is written; in ASCII where it holds half a surrogate pair, which UTF-8 cannot say.
+
+    What could steer a terminal is escaped, which means the same to every reader of JSON.
+    """
     line = json.dumps(value, ensure_ascii=False, default=_plain)
     try:
         line.encode()
     except UnicodeEncodeError:
         return json.dumps(value, default=_plain)
-    return line
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _plain(value: object) -> object:
@@ -118,6 +127,21 @@ def _is_number(value: object) -> bool:
 def printable(text: str) -> str:
     """The text with control characters spelt out, so that foreign text cannot steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines: line feeds and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def printable_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same for UTF-8 that comes in pieces, cut anywhere; bytes that are none are spelt out, too."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
+    for piece in pieces:
+        yield printable_lines(decoder.decode(piece)).encode()
+    yield printable_lines(decoder.decode(b"", final=True)).encode()
 
 
 def _width(text: str) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from tokentide.cli.exits import NotReadyError, RefusedError
-from tokentide.cli.kafka_access import RIGHTS
+from tokentide.cli.kafka_access import RIGHTS, may_pass
+from tokentide.cli.kafka_patience import patiently
 from tokentide.config.topics import OPTIONAL_CONFIGS, TopicPlan
 
 if TYPE_CHECKING:
@@ -129,6 +130,30 @@ def _outcome(plan: TopicPlan, before: Found | None, after: Found | None, created
     return Outcome(plan.name, state, after.partitions, remarks(plan, after))
 
 
+def described_topics(admin: KafkaAdminClient, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """What the broker tells of topics, missing ones among them with their error code.
+
+    Raises:
+        kafka.errors.KafkaError: it cannot tell, and could not for some seconds.
+    """
+
+    def ask() -> list[Mapping[str, Any]]:
+        described: list[Mapping[str, Any]] = admin.describe_topics(list(names))
+        for topic in described:
+            _raise_what_passes(topic["error_code"], topic["name"])
+        return described
+
+    return patiently(ask)
+
+
+def _raise_what_passes(code: int, name: str) -> None:
+    """A topic whose leaders are being chosen, or a controller that changes: no answer yet."""
+    from kafka.errors import for_code  # noqa: PLC0415 - loaded by now
+
+    if code and may_pass(error := for_code(code)(name)):
+        raise error
+
+
 class KafkaTopics:
     """The topics of a real broker."""
 
@@ -137,9 +162,9 @@ class KafkaTopics:
 
     def find(self, names: Sequence[str]) -> Mapping[str, Found]:
         """Topics that exist, of those named; configurations are empty where the login may not read them."""
-        described = self._admin.describe_topics(list(names))
+        described = described_topics(self._admin, names)
         there = {t["name"]: t["partitions"] for t in described if t["error_code"] == NO_ERROR}
-        configs = self._configs(list(there))
+        configs = patiently(lambda: self._configs(list(there)))
         return {
             name: Found(
                 partitions=len(partitions),
@@ -163,10 +188,10 @@ class KafkaTopics:
 
     def create(self, plan: TopicPlan) -> bool:
         """Create one topic and wait until it can be seen."""
-        error, text = self._create(plan, plan.configs)
+        error, text = patiently(lambda: self._create(plan, plan.configs))
         if error in (INVALID_CONFIG, POLICY_VIOLATION):
             fewer = {name: value for name, value in plan.configs.items() if name not in OPTIONAL_CONFIGS}
-            error, text = self._create(plan, fewer)
+            error, text = patiently(lambda: self._create(plan, fewer))
         if error == TOPIC_EXISTS:
             return False
         if error == INVALID_REPLICATION_FACTOR:
@@ -190,7 +215,13 @@ class KafkaTopics:
                 "configs": dict(configs),
             }
         }
-        answer = self._admin.create_topics(wanted, raise_errors=False)["topics"][0]
+        from kafka.errors import NotControllerError  # noqa: PLC0415 - loaded by now
+
+        try:
+            answer = self._admin.create_topics(wanted, raise_errors=False)["topics"][0]
+        except RuntimeError as error:  # kafka-python's way to say that the controller has moved twice
+            raise NotControllerError(plan.name) from error
+        _raise_what_passes(int(answer["error_code"]), plan.name)
         return int(answer["error_code"]), str(answer.get("error_message") or "")
 
     def set_configs(self, name: str, configs: Mapping[str, str]) -> None:

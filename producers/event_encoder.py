@@ -1,7 +1,8 @@
 """From the application's dictionary to the bytes of one JSON object: compact, UTF-8, without raw newlines.
 
 The bytes are made in the caller's thread, because they are the snapshot: what the application does to
-its dictionary afterwards cannot reach them. pydantic's serializer does it in about two microseconds.
+its dictionary afterwards cannot reach them. pydantic's serializer does it in about two microseconds. Large texts are looked at
+first (`event_size`): what is over the size limit is never written, and what is not is written and searched once.
 
 What cannot be written as JSON is mended where its meaning is plain (NaN and infinity are unknown
 numbers, a lone surrogate is a broken character, an event over the size limit goes without its texts) and
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic_core import to_json
 
 from tokentide.producers.errors import EventError
+from tokentide.producers.event_size import look
 from tokentide.producers.rfc3339 import rfc3339
 from tokentide.producers.uuid7 import uuid7
 from tokentide.schemas.limits import MAX_DEPTH, MAX_RECORD_BYTES
@@ -35,6 +37,9 @@ to_json({})
 _NEVER_NULL: Final = ("environment", "region", "event_type", "schema_version")
 """Fields with a default, which the contract does not allow to be null; null here means "not given"."""
 _TEXTS: Final = ("input", "output")
+_LONG: Final = (*_TEXTS, "error")
+"""Fields that the contract does not bound, and that the application may not know the length of."""
+_LARGE_CHARACTERS: Final = 8192
 _AMOUNTS: Final = ("cost_usd", "infra_cost_usd")
 
 
@@ -77,13 +82,61 @@ class EventEncoder:
         """
         fields = dict(event if isinstance(event, dict) else _as_mapping(event))
         self._fill(fields)
+        for name in _LONG:
+            value = fields.get(name)
+            if value is not None and (value.__class__ is not str or len(value) > _LARGE_CHARACTERS):
+                return self._looked_at(fields)
+        return self._written(fields)
+
+    def _written(self, fields: dict[str, object]) -> Encoded:
         try:
             value = to_json(fields, fallback=_scalar)
         except Exception:  # noqa: BLE001 - the application's objects may raise anything; told in mending
             return self._mended(fields)
-        if len(value) > self._max_bytes or b"NaN" in value or b"Infinity" in value:
+        if len(value) > self._max_bytes:
+            return self._without_texts(fields)
+        if b"NaN" in value or b"Infinity" in value:
             return self._mended(fields)
         return Encoded(value)
+
+    def _looked_at(self, fields: dict[str, object]) -> Encoded:
+        """An event with long texts, or with messages: nothing that is over the limit is written."""
+        looks = {name: look(fields[name], self._max_bytes) for name in _LONG if name in fields}
+        size = sum(found.least_bytes for found in looks.values())
+        if size > self._max_bytes:
+            return self._without_texts(fields)
+        if size <= _LARGE_CHARACTERS:
+            return self._written(fields)
+        texts = {name: fields[name] for name in _TEXTS if name in fields}
+        if not all(looks[name].is_plain for name in texts):
+            return self._written(fields)
+        # In texts there are no numbers to search for, and the search takes longer than the writing.
+        rest = self._written({name: value for name, value in fields.items() if name not in texts})
+        try:
+            pieces = [rest.value[:-1]]
+            for name, value in texts.items():
+                pieces += (b',"%b":' % name.encode(), to_json(value))
+        except Exception:  # noqa: BLE001 - as above
+            return self._mended(fields)
+        if sum(map(len, pieces)) >= self._max_bytes:
+            return self._without_texts(fields)
+        return Encoded(b"".join([*pieces, b"}"]), rest.mended)
+
+    def _without_texts(self, fields: dict[str, object]) -> Encoded:
+        """An event over the size limit: without the texts, or not at all."""
+        left_out = [name for name in _TEXTS if fields.get(name) is not None]
+        rest = {name: value for name, value in fields.items() if name not in left_out}
+        sizes = {name: look(value, self._max_bytes).least_bytes for name, value in rest.items()}
+        if sum(sizes.values()) > self._max_bytes:
+            raise self._too_large(sizes)
+        encoded = self._mended(rest)
+        if not left_out:
+            return encoded
+        return Encoded(encoded.value, f"{left_out[0]}: left out: the event is over the size limit with it")
+
+    def _too_large(self, sizes: Mapping[str, int]) -> EventError:
+        largest = max(sizes, key=sizes.__getitem__)
+        return EventError(largest, f"makes the event larger than {self._max_bytes} bytes; shorten it")
 
     def _fill(self, fields: dict[str, object]) -> None:
         get = fields.get  # this runs once per event in the application's own thread: no detours
@@ -124,15 +177,11 @@ class EventEncoder:
         mender = _Mender()
         clean = {name: mender.mend(str(name), value) for name, value in fields.items()}
         value = to_json(clean, fallback=_scalar)
-        if len(value) > self._max_bytes:
-            for name in _TEXTS:
-                if clean.pop(name, None) is not None:
-                    mender.say(name, "left out: the event is over the size limit with it")
-            value = to_json(clean, fallback=_scalar)
-        if len(value) > self._max_bytes:
-            largest = max(clean, key=lambda name: len(to_json(clean[name], fallback=_scalar)))
-            raise EventError(largest, f"makes the event larger than {self._max_bytes} bytes; shorten it")
-        return Encoded(value, mender.first)
+        if len(value) <= self._max_bytes:
+            return Encoded(value, mender.first)
+        if any(clean.get(name) is not None for name in _TEXTS):
+            return self._without_texts(clean)
+        raise self._too_large({name: len(to_json(inner, fallback=_scalar)) for name, inner in clean.items()})
 
 
 class _Mender:

@@ -109,7 +109,7 @@ AGGREGATES: Final = (
     _calls("model_provider_errors", "Of these, errors at the model call owned by the provider."),
     _calls(
         "late_calls",
-        "Calls whose window had already ended by the partition's newest event time in the segment.",
+        "Calls whose window had already ended by the partition's newest event time in the span.",
     ),
     _calls("stream_calls", "Streamed calls."),
     _calls("retried_calls", "Calls with more than one attempt."),

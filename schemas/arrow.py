@@ -100,7 +100,7 @@ SOURCE_FIELDS: Final = (
     pa.field("version", pa.int64()),
 )
 """Which part of which log a partial or ledger row speaks for: the offsets from `first_offset` (the segment's first,
-unless retention had taken that) to `version` (exclusive) of a segment of a partition. `fold` identifies the settings and price book
+or where the span before was full, or what retention had left) to `version` (exclusive) of a segment of a partition. `fold` identifies the settings and price book
 that it was computed with."""
 
 
@@ -125,7 +125,7 @@ WINDOW_ROWS: Final = pa.schema(
         *(pa.field(aggregate.name, aggregate_type(aggregate)) for aggregate in AGGREGATES),
     ]
 )
-"""One row per partial of `llm_windows`: the absolute aggregate of one series in one window and segment."""
+"""One row per partial of `llm_windows`: the absolute aggregate of one series in one window and span."""
 
 LEDGER_ROWS: Final = pa.schema(
     [
@@ -148,13 +148,15 @@ LEDGER_ROWS: Final = pa.schema(
         pa.field("max_timestamp", TIME_US),
         pa.field("pending_offsets", pa.list_(pa.int64())),
         pa.field("pending_items", pa.list_(pa.int32())),
+        pa.field("limited_from", pa.int64()),
     ]
 )
-"""One row per segment: `version - first_offset = records + gaps` and
+"""One row per span of a segment: `version - first_offset = records + gaps` and
 `items = events - incomplete_events + duplicates + rejects + parts + evaluations`, where `events` holds the `test_events` and
 the `incomplete_events` (calls of parts whose partner never came, which have no item of their own) too, `parts` are
 requests and answers that are part of a call and not its place, and `lost` counts offsets of the segment that retention took before
-they were read. The places of parts that wait for their partner at `version` are in `pending_offsets` and `pending_items`."""
+they were read. The places of parts that wait for their partner at `version` are in `pending_offsets` and `pending_items`. From
+`limited_from` on, what the span holds counts against its limit (`tokentide.stream.fold.extent`); null: an older version wrote the row."""
 
 EVALUATION_ROWS: Final = pa.schema(
     [

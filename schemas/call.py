@@ -12,7 +12,6 @@ counted, so that producers may be newer than workers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -85,7 +84,7 @@ WhereText = Annotated[
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorInfo(_Part):
@@ -165,7 +164,6 @@ class CallEvent(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",
-        populate_by_name=True,
         title="Tokentide call event",
         json_schema_extra={
             "description": "One finished call of a model. Fields not named here are accepted."
@@ -304,7 +302,7 @@ class CallEvent(BaseModel):
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> Self:
-        if text := contradiction(partial(getattr, self)):
+        if text := contradiction(self.__dict__.get):
             raise PydanticCustomError("inconsistent", "{text}", {"text": text})
         return self
 
@@ -330,8 +328,10 @@ def contradiction(value_of: Callable[[str], object]) -> str | None:
     for rule in CONTAINMENT:
         if rule.inclusive_only and value_of("cache_reporting") == "exclusive":
             continue
-        known = [value for part in rule.parts if isinstance(value := value_of(part), int)]
         whole = value_of(rule.whole)
-        if isinstance(whole, int) and sum(known) > whole:
+        if not isinstance(whole, int):
+            continue
+        known = [value for part in rule.parts if isinstance(value := value_of(part), int)]
+        if sum(known) > whole:
             return f"{' + '.join(rule.parts)} ({sum(known)}) is more than {rule.whole} ({whole}), which contains it"
     return None

@@ -31,7 +31,6 @@ class EvaluationEvent(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",
-        populate_by_name=True,
         title="Tokentide evaluation event",
         json_schema_extra={
             "description": "A score or a label for the call of a `request_id`, sent when it is known; needs at least one "

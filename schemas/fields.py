@@ -78,7 +78,12 @@ def _timestamp(value: object) -> int:
         raise PydanticCustomError("timestamp_value", "{reason}", {"reason": str(error)}) from None
 
 
-def _money(value: object) -> Decimal:
+def exact_money(value: object) -> Decimal:
+    """Return USD in whole picodollars, halves to the even one, from a number as it is written or from its text.
+
+    Raises:
+        ValueError: it is no amount that the contract allows; the error is one for pydantic.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise PydanticCustomError("money_type", "must be a number of USD or its decimal text")
     _finite(value)
@@ -155,7 +160,7 @@ Fraction = Annotated[StrictFloat, Field(ge=0, le=1), BeforeValidator(_finite), K
 Number = Annotated[StrictFloat, BeforeValidator(_finite), Kind("number")]
 Money = Annotated[
     Decimal,
-    BeforeValidator(_money),
+    BeforeValidator(exact_money),
     Kind("money", limits.MAX_COST_USD),
     WithJsonSchema(
         {

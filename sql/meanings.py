@@ -40,7 +40,7 @@ _SOURCE: Final[Mapping[str, str]] = {
     "source": "Topic and topic id of the log that the row speaks for.",
     "source_partition": "Partition of that log.",
     "segment": "Which 65,536 offsets of the partition: offset / 65,536.",
-    "first_offset": "Offset at which the row begins: the segment's first, unless retention had taken that.",
+    "first_offset": "Offset at which the row begins: the segment's first, or where the span before it was full, or what retention had left.",
     "fold": "Identifies the settings and price book that the row was computed with.",
     "version": "Offset up to which (exclusive) the log was read; the highest version of a row counts.",
 }
@@ -75,18 +75,19 @@ LEDGER_MEANINGS: Final[Mapping[str, str]] = dict(_SOURCE) | {
     "events": "Accepted calls, sent whole or in parts; each has a row in `llm_events`.",
     "test_events": "Of these, the ones marked `test`.",
     "incomplete_events": "Of the events, those made of a part whose partner never came; they have no item of their own.",
-    "duplicates": "Events whose `event_id` had been seen in the segment; counted here and nowhere else.",
+    "duplicates": "Events whose `event_id` had been seen in the span; counted here and nowhere else.",
     "rejects": "Refused events or records; each is a dead letter.",
     "rejects_by_reason": "The same by reason.",
     "parts": "Requests, responses and errors that are part of a call and not its place; it is counted where it was completed or "
     "given up.",
     "evaluations": "Evaluations; each has a row in `llm_evaluations`.",
     "unknown_fields": "Fields of accepted events that the contract does not know.",
-    "lost": "Offsets of the segment that retention took before they were read.",
-    "min_timestamp": "Earliest event time of the segment; null: no event.",
-    "max_timestamp": "Latest event time of the segment; null: no event.",
+    "lost": "Offsets before the span that retention took before they were read.",
+    "min_timestamp": "Earliest event time of the span; null: no event.",
+    "max_timestamp": "Latest event time of the span; null: no event.",
     "pending_offsets": "Places of the parts that waited for their partner when the log had been read up to `version`.",
     "pending_items": "Position of each of these in its record; as long as `pending_offsets`.",
+    "limited_from": "Offset from which on what the span holds counts against its limit; null: an older version wrote the row.",
     "stored_at": STORED_AT,
 }
 """Of each column of `llm_ledger`."""

@@ -32,6 +32,7 @@ class AnomalyOutlets:
             ),
             lambda: open_client(settings.clickhouse),
             self._outage,
+            should_stop=should_stop,
         )
         self.table = AnomalyTable(self._store, lambda: open_client(settings.clickhouse))
         self.topic = AnomalyTopic(

@@ -12,8 +12,8 @@ from kafka.errors import for_code
 
 from tokentide.config import Settings
 from tokentide.config.kafka import client_arguments
+from tokentide.stream.decode.choice import ChosenDecoder, choose_decoder
 from tokentide.stream.decode.clock import ClockLimits
-from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.enrich.redact import redact
@@ -35,12 +35,13 @@ class Core(NamedTuple):
     """The parts of the pure core that partitions share."""
 
     rules: PartitionRules
-    decoder: Decoder
+    decoder: ChosenDecoder
     enricher: Enricher
 
     def partition(self, source: Source, start: Start) -> PartitionFold:
         """A newly assigned partition."""
-        return PartitionFold(source, start, self.rules, self.decoder, self.enricher)
+        again = self.enricher.for_windows
+        return PartitionFold(source, start, self.rules, self.decoder, self.enricher, enrich_for_windows=again)
 
 
 def build_core(settings: Settings) -> Core:
@@ -49,6 +50,7 @@ def build_core(settings: Settings) -> Core:
     Raises:
         OSError: the file of own prices cannot be read.
         ValueError: it is wrong; the message names the line.
+        DecoderMissingError: the setting asks for the native decoder, and it cannot be used.
     """
     books = price_books(settings)
     fold = FoldSettings(settings.windows.dimensions, settings.windows.series_cap)
@@ -56,7 +58,8 @@ def build_core(settings: Settings) -> Core:
     clock = ClockLimits(age_us=None if age_days is None else age_days * _DAY_US)
     letters = LetterPolicy(settings.dead_letters.max_bytes, settings.dead_letters.policy == "hash")
     rules = PartitionRules(fold, fold_id(fold, clock, [book.version for book in books]), clock, letters)
-    return Core(rules, Decoder(), Enricher(books, _content_rules(settings), TokenMemory()))
+    decoder = choose_decoder(settings.worker.decoder)
+    return Core(rules, decoder, Enricher(books, _content_rules(settings), TokenMemory()))
 
 
 def price_books(settings: Settings) -> list[PriceBook]:
@@ -92,7 +95,9 @@ def new_consumer(settings: Settings, group_id: str) -> AIOKafkaConsumer:
         session_timeout_ms=round(worker.session_timeout_seconds * 1_000),
         rebalance_timeout_ms=round(worker.session_timeout_seconds * 1_000),
         heartbeat_interval_ms=round(worker.heartbeat_seconds * 1_000),
-        max_poll_interval_ms=300_000,
+        # While memory is full a worker fetches nothing until ClickHouse has taken a checkpoint, however slowly: it is not to lose its
+        # partitions over it. Whether it has died the heartbeats tell, whether it stands still `StallWatch`.
+        max_poll_interval_ms=86_400_000,
         fetch_max_bytes=worker.fetch_max_bytes,
         max_partition_fetch_bytes=worker.fetch_max_partition_bytes,
         fetch_max_wait_ms=worker.fetch_max_wait_ms,

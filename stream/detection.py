@@ -1,7 +1,7 @@
 """The detect stage: holds the assigned partitions of the windows topic and says what their incidents are.
 
-It reads in the worker's event loop, beside ingest: batches are only queued where they arrive (`take`), and worked off in
-small slices. Incidents go to Kafka first and then to ClickHouse; neither ClickHouse nor the search for examples is waited for.
+Batches are only queued where they arrive (`take`), and worked off in small slices, by the same `Serial` as those of ingest:
+nothing else touches detectors, and what was said is touched with `_speaking` held. Incidents go to Kafka first and then to ClickHouse; neither ClickHouse nor the search for examples is waited for.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tokentide.schemas.anomaly import Anomaly
+from tokentide.stream.core_thread import Inline, Serial
 from tokentide.stream.detect.announce import Announcements, Patience
 from tokentide.stream.detect.detector import Detector
 from tokentide.stream.detect.room import Limits
@@ -49,6 +52,9 @@ _COMMIT_S: Final = 5.0
 
 _MOST_LINES: Final = 20
 """Log lines for what is said at once: an outage of a provider may open thousands of incidents."""
+
+_SAID_WITHIN_S: Final = 30.0
+"""How long a slow ClickHouse may keep incidents from being noticed, at each assignment."""
 
 _EXAMPLES_AFTER_S: Final = 2.0
 """The events of a partial are stored a moment after it is published, or before."""
@@ -110,6 +116,22 @@ class Progress(NamedTuple):
     messages: int = 0
 
 
+class _Done(NamedTuple):
+    """Of one slice."""
+
+    partials: int
+    refused_records: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """So far; a defect may end it in the middle."""
+
+    partials: int = 0
+    refused_records: int = 0
+
+
 class _Assigned:
     """One partition of the windows topic."""
 
@@ -145,6 +167,7 @@ class Detection:
         patience: Patience | None = None,
         groups: int = Limits().groups,
         clock: Callable[[], float] = time.monotonic,
+        work: Serial | None = None,
     ) -> None:
         """Make the stage.
 
@@ -154,8 +177,10 @@ class Detection:
             patience: how long changes wait before they are said.
             groups: series to hold of each partition.
             clock: seconds, never backwards; decides only when something is said.
+            work: does what takes the processor; by default at once, in the event loop.
         """
         self._outside = outside
+        self._serial = work or Inline()
         self._rules = tuple(rules)
         self._groups = groups
         self._clock = clock
@@ -173,6 +198,8 @@ class Detection:
         self._commit_at = 0.0
         self._late_partials = 0
         self._speaking = asyncio.Lock()
+        self._is_to_tell_again = False
+        self._waits_outside = 0
         self.progress = Progress()
 
     def begin(
@@ -191,9 +218,7 @@ class Detection:
         for place, found in bounds.items():
             self._assigned[place] = held.get(place) or self._new(found, look_back.get(place), len(bounds))
         if held.keys() - bounds.keys():
-            self._announcements.forget_waiting()
-            for assigned in self._assigned.values():
-                assigned.detector.tell_again()
+            self._is_to_tell_again = True  # by the next piece of work: one may be under way
         self._generation = generation
         self._committed = {}
         self._drop_waiting()
@@ -274,13 +299,16 @@ class Detection:
         new = [assigned for assigned in self._assigned.values() if not assigned.has_heard]
         if not new:
             return
-        heard = await self._outside.topic.heard()
-        try:
-            stored = await self._outside.table.said()
-        except (ClickHouseError, OSError) as error:
-            # Its rows only matter where Kafka has lost its own; and it will be written to once it is back.
-            log.warning("clickhouse does not say which incidents it knows", error=str(error))
-            stored = Said({anomaly.anomaly_id: anomaly.revision for anomaly in heard}, [])
+        with self._waiting_outside():
+            heard = await self._outside.topic.heard()
+            try:
+                async with asyncio.timeout(_SAID_WITHIN_S):
+                    stored = await self._outside.table.said()
+            except (ClickHouseError, OSError) as error:  # a time-out too
+                # Its rows only matter where Kafka has lost its own; and it will be written to once it is back.
+                said = str(error) or f"no answer within {_SAID_WITHIN_S:g} s"
+                log.warning("clickhouse does not say which incidents it knows", error=said)
+                stored = Said({anomaly.anomaly_id: anomaly.revision for anomaly in heard}, [])
         for anomaly in (*heard, *stored.open):
             self._announcements.heard(anomaly)
         for name, revision in stored.revisions.items():
@@ -298,43 +326,56 @@ class Detection:
         assigned = self._assigned[place]
         offsets, values = fetched.batch.offsets.tolist(), fetched.batch.values
         for part in _slices(values):
-            started = self._clock()
-            with self._defects_contained(place, assigned):
-                self._detect(assigned, offsets[part], values[part])
+            done = await self._serial.run(
+                "detecting", partial(self._detect, place, assigned, offsets[part], values[part])
+            )
+            self.progress = self.progress._replace(
+                partials=self.progress.partials + done.partials,
+                refused_records=self.progress.refused_records + done.refused_records,
+            )
             # While old records are read again, ingest gets as much of the processor.
-            await asyncio.sleep(0 if assigned.has_caught_up else self._clock() - started)
+            await asyncio.sleep(0 if assigned.has_caught_up else done.seconds)
             if self._assigned.get(place) is not assigned or assigned.is_broken:
                 return
-        self._reached(assigned, fetched.batch.end)
+        await self._reached(place, assigned, fetched.batch.end)
 
-    def _detect(self, assigned: _Assigned, offsets: Sequence[int], values: Sequence[bytes | None]) -> None:
-        # Records that an earlier owner has judged, and those after them, not in one go.
-        judged_to = assigned.judged_to
-        first_new = sum(offset < judged_to for offset in offsets) if judged_to is not None else len(offsets)
-        self._take_records(assigned.detector, values[:first_new])
-        if first_new < len(offsets):
-            assigned.detector.begin()
-            assigned.judged_to = None
-            self._take_records(assigned.detector, values[first_new:])
+    def _detect(
+        self, place: Place, assigned: _Assigned, offsets: Sequence[int], values: Sequence[bytes | None]
+    ) -> _Done:
+        started = self._clock()
+        decoded = _Decoded()
+        with self._defects_contained(place, assigned):
+            # Records that an earlier owner has judged, and those after them, not in one go.
+            judged_to = assigned.judged_to
+            first_new = len(offsets) if judged_to is None else sum(offset < judged_to for offset in offsets)
+            self._take_records(assigned.detector, values[:first_new], decoded)
+            if first_new < len(offsets):
+                assigned.detector.begin()
+                assigned.judged_to = None
+                self._take_records(assigned.detector, values[first_new:], decoded)
+        return _Done(decoded.partials, decoded.refused_records, self._clock() - started)
 
-    def _take_records(self, detector: Detector, values: Iterable[bytes | None]) -> None:
+    def _take_records(self, detector: Detector, values: Iterable[bytes | None], decoded: _Decoded) -> None:
         tables = []
         for value in values:
             try:
                 tables.append(self._decoder.decode(value or b""))
             except NotPartialsError as error:
-                self.progress = self.progress._replace(refused_records=self.progress.refused_records + 1)
+                decoded.refused_records += 1
                 log.warning("a record of the windows topic is left out", error=str(error))
         detector.take(tables)
-        rows = sum(table.num_rows for table in tables)
-        self.progress = self.progress._replace(partials=self.progress.partials + rows)
+        decoded.partials += sum(table.num_rows for table in tables)
 
-    def _reached(self, assigned: _Assigned, position: int) -> None:
+    async def _reached(self, place: Place, assigned: _Assigned, position: int) -> None:
         had_caught_up = assigned.has_caught_up
         assigned.position = position
         if assigned.has_caught_up and not had_caught_up:
+            await self._serial.run("beginning to judge", partial(self._begin_to_judge, place, assigned))
+
+    def _begin_to_judge(self, place: Place, assigned: _Assigned) -> None:
+        with self._defects_contained(place, assigned):
             assigned.detector.begin()
-            log.info("detection has caught up", position=position, partials=len(assigned.detector))
+        log.info("detection has caught up", position=assigned.position, partials=len(assigned.detector))
 
     async def _speak(self, *, everything: bool = False) -> None:
         """Judge what changed and say what is due; then commit how far that was."""
@@ -343,11 +384,7 @@ class Detection:
                 return
             ready = {place: assigned for place, assigned in self._assigned.items() if assigned.may_speak}
             now_s = self._clock()
-            for place, assigned in ready.items():
-                with self._defects_contained(place, assigned):
-                    for judged in assigned.detector.judged():
-                        self._announcements.consider(judged, now_s)
-            due = self._announcements.due(now_s, everything=everything)
+            due = await self._serial.run("judging", partial(self._judge, ready, now_s, everything=everything))
             await self._say(due)
             _log(due)
             search_at = now_s + _EXAMPLES_AFTER_S
@@ -358,6 +395,28 @@ class Detection:
                     {p: assigned.position for p, assigned in ready.items() if assigned.may_speak}
                 )
                 self._warn_of_late_partials()
+
+    def _judge(self, ready: Mapping[Place, _Assigned], now_s: float, *, everything: bool) -> list[Anomaly]:
+        """What is to be said now."""
+        if self._is_to_tell_again:
+            self._is_to_tell_again = False
+            self._announcements.forget_waiting()
+            for assigned in list(self._assigned.values()):
+                assigned.detector.tell_again()
+        for place, assigned in ready.items():
+            with self._defects_contained(place, assigned):
+                for judged in assigned.detector.judged():
+                    self._announcements.consider(judged, now_s)
+        return self._announcements.due(now_s, everything=everything)
+
+    @contextlib.contextmanager
+    def _waiting_outside(self) -> Iterator[None]:
+        """Kafka or ClickHouse has the next word; each of these waits has an end of its own."""
+        self._waits_outside += 1
+        try:
+            yield
+        finally:
+            self._waits_outside -= 1
 
     @contextlib.contextmanager
     def _defects_contained(self, place: Place, assigned: _Assigned) -> Iterator[None]:
@@ -394,8 +453,10 @@ class Detection:
         return sum(found.is_broken for found in self._assigned.values())
 
     def positions(self) -> Mapping[Place, int]:
-        """The next offset of each partition that is being worked off; none while the group assigns anew."""
-        if self._generation is None:
+        """The next offset of each partition that is being worked off; none while the group assigns anew, or Kafka or ClickHouse
+        is waited for.
+        """
+        if self._generation is None or self._waits_outside:
             return {}
         return {place: found.position for place, found in self._assigned.items() if not found.is_broken}
 
@@ -407,7 +468,8 @@ class Detection:
             self._committed = dict(positions)
 
     async def _say(self, anomalies: Sequence[Anomaly]) -> None:
-        await self._outbox.say(anomalies)
+        with self._waiting_outside():
+            await self._outbox.say(anomalies)
         self.progress = self.progress._replace(messages=self.progress.messages + len(anomalies))
 
     def _warn_of_late_partials(self) -> None:

@@ -10,6 +10,7 @@ from faust.types import TP
 
 from tokentide.config import Settings
 from tokentide.stream.anomaly_outlets import AnomalyOutlets
+from tokentide.stream.core_thread import Serial
 from tokentide.stream.counts import FailedTries
 from tokentide.stream.detection import LOOK_BACK_HOURS, Detection, Outside
 from tokentide.stream.transport.fetched import Place
@@ -26,12 +27,14 @@ class DetectStage:
         commit: Callable[[Mapping[Place, int]], Awaitable[bool]],
         should_stop: Callable[[], bool],
         tries: FailedTries,
+        *,
+        work: Serial,
     ) -> None:
-        """Wire the stage; connects when something is to be read or said."""
+        """Wire the stage; connects when something is to be read or said. `work` does what takes the processor."""
         self._consumer = consumer
         self._outlets = AnomalyOutlets(settings, should_stop, tries)
         outside = Outside(self._outlets.topic, self._outlets.table, self._log_end, self._hold, commit)
-        self.detection = Detection(outside, groups=2 * settings.windows.series_cap)
+        self.detection = Detection(outside, groups=2 * settings.windows.series_cap, work=work)
 
     async def plan_start(self, bounds: Mapping[TP, LogBounds], generation: int) -> Mapping[TP, int]:
         """Where to begin reading the assigned partitions of the windows topic."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tokentide.schemas.aggregates import DIMENSIONS
 from tokentide.schemas.anomaly import Anomaly
 from tokentide.schemas.arrow import MONEY, TIME_US
+from tokentide.sinks.kept_client import KeptClient
 from tokentide.stream.detect.rules import Examples
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class AnomalyTable:
 
     def __init__(self, store: Store, connect: Callable[[], Client]) -> None:
         self._store = store
-        self._connect = connect
+        self._client = KeptClient(connect)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anomaly-queries")
 
     async def insert(self, anomalies: Sequence[Anomaly]) -> None:
@@ -94,7 +95,9 @@ class AnomalyTable:
             TerminalSinkError: ClickHouse refuses them for good.
             SinkStoppedError: the worker is stopping.
         """
-        await self._store.insert(ANOMALIES_TABLE, anomaly_rows(anomalies))
+        # An outage of a provider may open thousands: not in the event loop.
+        rows = await asyncio.get_running_loop().run_in_executor(self._thread, anomaly_rows, anomalies)
+        await self._store.insert(ANOMALIES_TABLE, rows)
 
     async def said(self) -> Said:
         """Every incident's last revision, and the open incidents.
@@ -113,14 +116,7 @@ class AnomalyTable:
         return await self._asked(lambda client: _examples(client, anomaly, kind))
 
     async def _asked(self, ask: Callable[[Client], _Result]) -> _Result:
-        def work() -> _Result:
-            client = self._connect()
-            try:
-                return ask(client)
-            finally:
-                client.close()
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._client.ask, ask)
 
     def close(self) -> None:
         """End the thread; a query under way finishes first."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.errors import KafkaError as ConsumerError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from tokentide.config.kafka_diagnosis import diagnose
 from tokentide.sinks.errors import TerminalSinkError
 from tokentide.sinks.failure import understand
+from tokentide.stream.decode.choice import DecoderMissingError
 from tokentide.stream.metrics_http import MetricsAddressError
 from tokentide.stream.partition import OutOfStepError
+
+if TYPE_CHECKING:
+    from tokentide.config import KafkaSettings
+
+
+_NO_ANSWER: Final = "see that Kafka is up and the address is right, and start the worker again"
+_LOOK_S: Final = 1.0
+"""A worker that ends has little time."""
 
 
 class Exit(IntEnum):
@@ -55,13 +66,30 @@ def exit_for(error: BaseException) -> tuple[Exit, str]:
             return Exit.CLICKHOUSE, f"{remedy}; then start the worker again"
         case UnknownTopicOrPartitionError():
             return Exit.KAFKA, "run `tokentide init`, which makes the topics, and start the worker again"
+        case KafkaError() | ConsumerError() if "AuthorizationFailed" in type(error).__name__:
+            return (
+                Exit.KAFKA,
+                "give the login READ and WRITE on the topics and READ on the group, and start the worker again",
+            )
         case KafkaError() | ConsumerError():
-            return Exit.KAFKA, "see that Kafka is up and the address is right, and start the worker again"
+            return Exit.KAFKA, _NO_ANSWER
         case OutOfStepError():
             return Exit.OUT_OF_STEP, "start the worker again"
-        case MetricsAddressError():
+        case MetricsAddressError() | DecoderMissingError():
             return Exit.SETTINGS, "mend the setting that the message names, and start the worker again"
         case StalledError():
             return Exit.STALLED, "start the worker again; if it comes back, run `tokentide doctor`"
         case _:
             return Exit.BUG, "start the worker again, and report this line"
+
+
+def told_of(error: BaseException, kafka: KafkaSettings) -> tuple[Exit, str, str]:
+    """The exit code, what may be logged, and what to do; of a Kafka that gives no answer, why it gives none.
+
+    Its clients only say that time is over. Takes a few seconds where they do.
+    """
+    code, remedy = exit_for(error)
+    is_without_answer = isinstance(error, (KafkaError, ConsumerError)) and remedy == _NO_ANSWER
+    if is_without_answer and (found := diagnose(kafka, timeout_s=_LOOK_S)) is not None:
+        return code, f"Kafka at {found.what}", f"{found.remedy} Then start the worker again"
+    return code, said_of(error), remedy

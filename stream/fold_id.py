@@ -1,7 +1,7 @@
 """The fold id: what a partial was computed with, as 64 bits.
 
 Two workers with the same id publish the same partials for the same log. When settings or prices change, the open
-segment is folded again under the new id, and the ledger's newest row decides which partials count.
+span is folded again under the new id, and the ledger's newest row decides which partials count.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Final
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.stream.decode.clock import ClockLimits
+from tokentide.stream.fold.extent import SpanLimits
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.join.waiting import JoinLimits
 
-FOLD_VERSION: Final = 4
+FOLD_VERSION: Final = 5
 """Counts up with every change of the code that changes a partial for the same log."""
 
 
@@ -30,6 +31,7 @@ def fold_id(settings: FoldSettings, clock: ClockLimits, price_books: Sequence[st
             settings.series_cap,
             list(clock),
             list(JoinLimits()),
+            list(SpanLimits()),
             list(price_books),
         ]
     )

@@ -1,6 +1,8 @@
 """The ingest stage: holds the state of the assigned partitions and checkpoints it.
 
-One asyncio task takes batches, another makes checkpoints; between two awaits each has the state to itself.
+One asyncio task takes batches, another makes checkpoints. All work on the state of partitions is done by one `Serial`, one
+piece after the other, and a batch in slices; what the event loop knows of that state are the figures of the last piece. After
+each piece the partition may have been taken away, or be read again with a new state: then the result is dropped.
 """
 
 from __future__ import annotations
@@ -8,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import structlog
 
+from tokentide.stream.core_thread import Inline, Serial
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.durable import Letters, Store, make_durable
-from tokentide.stream.partition import Checkpoint, PartitionFold
+from tokentide.stream.partition import Checkpoint, OutOfStepError, PartitionFold
 from tokentide.stream.resume import Start
+from tokentide.stream.slices import Cut, Slices
+from tokentide.stream.taken import Taken
 from tokentide.stream.transport.fetched import Fetched, Place
 
 log = structlog.get_logger("tokentide.ingest")
@@ -57,17 +63,57 @@ class Pace(NamedTuple):
     """Above this, no batch is taken until a checkpoint has made room; in an outage, rows are let go."""
 
 
-class _Assigned(NamedTuple):
-    fold: PartitionFold
-    generation: int
+class _Assigned:
+    """A partition from its first batch in a generation on; another one takes its place when it is read again."""
+
+    def __init__(self, fold: PartitionFold, generation: int) -> None:
+        self.fold = fold
+        """Only ever touched by the serial work."""
+        self.generation = generation
+        self.standing = Standing(fold.position)
+        """As of the last piece of work; replaced as a whole, so that the event loop may look at any time."""
+
+    def note(self) -> None:
+        """At the end of a piece of work on the fold."""
+        fold = self.fold
+        self.standing = Standing(
+            fold.position, fold.held_rows, fold.held_bytes, fold.has_let_go, fold.waiting_parts
+        )
+
+    def ingest(self, slices: Slices, cut: Cut) -> Taken:
+        """Fold the next slice of a batch."""
+        taken = slices.work_off(cut, self.fold.ingest)
+        self.note()
+        return taken
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Take what is new."""
+        checkpoint = self.fold.checkpoint()
+        self.note()
+        return checkpoint
+
+    def let_go(self) -> None:
+        """Hold no rows any more."""
+        self.fold.let_go()
+        self.note()
 
 
 class Ingest:
     """The assigned partitions of one worker."""
 
     def __init__(
-        self, outside: Outside, new_partition: NewPartition, pace: Pace, counts: IngestCounts
+        self,
+        outside: Outside,
+        new_partition: NewPartition,
+        pace: Pace,
+        counts: IngestCounts,
+        *,
+        work: Serial | None = None,
+        slices: Slices | None = None,
     ) -> None:
+        """Make the stage; `work` does what takes the processor, by default at once and in the event loop."""
+        self._work = work or Inline()
+        self._slices = slices or Slices()
         self._outside = outside
         self._new_partition = new_partition
         self._pace = pace
@@ -81,27 +127,48 @@ class Ingest:
         self._checkpoint_began_s = 0.0
         self._checkpointing = asyncio.Lock()
         self._is_outage = False
-        self._rewound: set[Place] = set()
+        self._rewound: dict[Place, int] = {}
+        """Partitions that were sought elsewhere, and where what had been fetched of them goes on."""
+        self._handed_to: dict[Place, int] = {}
+        """Where the batches end that have been handed over of each partition, since it was assigned or sought."""
+        self._repeated: dict[Place, int] = {}
+        """Of partitions that were sought a moment ago, where what is read anew may begin a second time: a fetch that was under way may
+        have begun there too, because retention had taken what was asked for."""
+        self._is_ending = False
         self.counts = counts
 
     def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
         """A new generation of the group has assigned these partitions: whatever was held in memory is stale."""
         self._assigned.clear()
         self._rewound.clear()
+        self._handed_to.clear()
+        self._repeated.clear()
         self._starts = {place: (start, generation) for place, start in starts.items()}
         self._room.set()
 
-    def begin_again(self, starts: Mapping[Place, Start], generation: int) -> None:
-        """These partitions, of those assigned in this generation, are read again: their state is stale."""
+    def begin_again(self, starts: Mapping[Place, Start], generation: int) -> Sequence[Place]:
+        """These partitions, of those assigned in this generation, are read again: their state is stale.
+
+        Returns those that have to be sought; the others are there already.
+        """
+        sought = []
         for place, start in starts.items():
             self._assigned.pop(place, None)
+            before = self._starts.get(place, (start, generation))[0].fetch_from
+            goes_on = self._handed_to.pop(place, before)
             self._starts[place] = (start, generation)
-            self._rewound.add(place)
+            if goes_on != start.fetch_from:
+                self._rewound[place] = goes_on
+                self._repeated[place] = start.fetch_from
+                sought.append(place)
+        return sought
 
     def forget(self) -> None:
         """Partitions were revoked."""
         self._assigned.clear()
         self._rewound.clear()
+        self._handed_to.clear()
+        self._repeated.clear()
         self._starts.clear()
         self._room.set()
 
@@ -113,21 +180,22 @@ class Ingest:
 
     def commits_ahead(self) -> Mapping[Place, int]:
         """What the group had committed of each partition that is not read up to there yet."""
-        waiting = {place: start.resume_at for place, (start, _) in self._starts.items()}
-        read = [place for place, assigned in self._assigned.items() if assigned.fold.is_caught_up]
-        return {place: commit for place, commit in waiting.items() if place not in read}
+        positions = {place: assigned.standing.position for place, assigned in self._assigned.items()}
+        return {
+            place: start.resume_at
+            for place, (start, _) in self._starts.items()
+            if place not in positions or positions[place] < start.resume_at
+        }
 
     def standing(self) -> Mapping[Place, Standing]:
         """Where each assigned partition stands, for metrics."""
         waiting = {place: Standing(start.fetch_from) for place, (start, _) in self._starts.items()}
-        folds = {place: assigned.fold for place, assigned in self._assigned.items()}
-        taken = {
-            place: Standing(
-                fold.position, fold.held_rows, fold.held_bytes, fold.has_let_go, fold.waiting_parts
-            )
-            for place, fold in folds.items()
-        }
-        return {**waiting, **taken}
+        return waiting | {place: assigned.standing for place, assigned in self._assigned.items()}
+
+    def take_no_more(self) -> None:
+        """The worker ends: leave out what is left of the batch in hand, and every other; make a last checkpoint then."""
+        self._is_ending = True
+        self._room.set()
 
     def outage(self) -> None:
         """The store has taken nothing for a while: rather than wait with a full memory, go on without rows."""
@@ -137,60 +205,91 @@ class Ingest:
     async def take(self, fetched: Fetched, generation: int) -> None:
         """Fold a batch; waits while too much is held, or in an outage lets it go."""
         place = fetched.place
-        if self._is_from_before_the_rewind(place, fetched.batch.begin):
+        if self._is_ending:
             return
-        fold = self._fold_for(place, generation)
-        if fold is None:
+        if self._is_from_before_the_rewind(place, fetched.batch.begin, fetched.batch.end):
             return
-        if fetched.batch.begin < fold.position:
-            # Where a log does not have the position asked for, the consumer goes back to its first record.
-            await self._outside.begin_anew([place])
+        assigned = self._assigned_in(place, generation)
+        if assigned is None:
             return
-        self.counts.took(place, fold.ingest(fetched.batch))
-        held = [assigned.fold for assigned in self._assigned.values()]
-        if sum(fold.held_rows for fold in held) >= self._pace.rows:
+        batch, position = fetched.batch, assigned.standing.position
+        if batch.begin < position:
+            if self._repeated.get(place) != batch.begin:
+                # Where a log does not have the position asked for, the consumer goes back to its first record.
+                await self._outside.begin_anew([place])
+                return
+            self._repeated[place] = batch.end
+            if batch.end <= position:
+                return
+            batch = batch.since(position)
+        elif self._repeated.get(place, batch.begin) != batch.begin:
+            del self._repeated[place]
+        self._handed_to[place] = batch.end
+        cut = Cut(batch)
+        while not cut.is_done and not self._is_ending:
+            taken = await self._work.run("folding events", partial(assigned.ingest, self._slices, cut))
+            if self._assigned.get(place) is not assigned:
+                return  # taken away or to be read again: what this state has become is nobody's any more
+            self.counts.took(place, taken)
+            await self._keep_room()
+            if self._assigned.get(place) is not assigned:
+                return
+
+    async def _keep_room(self) -> None:
+        """Ask for a checkpoint when much is held; wait while too much is, or in an outage let it go."""
+        held = [assigned.standing for assigned in self._assigned.values()]
+        if sum(standing.held_rows for standing in held) >= self._pace.rows:
             self._due.set()
-        if sum(fold.held_bytes for fold in held) >= self._pace.held_bytes:
+        if sum(standing.held_bytes for standing in held) >= self._pace.held_bytes:
             self._due.set()
-            if not self._is_outage:
+            if not self._is_outage and not self._is_ending:
                 self._room.clear()
                 self._full.set()
                 await self._room.wait()
                 self._full.clear()
             if self._is_outage:
-                self._let_go()
+                await self._let_go()
 
-    def _is_from_before_the_rewind(self, place: Place, begin: int) -> bool:
-        """Whether a batch was fetched before its partition was sought back."""
+    def _is_from_before_the_rewind(self, place: Place, begin: int, end: int) -> bool:
+        """Whether a batch was fetched before its partition was sought elsewhere."""
         if place not in self._rewound:
             return False
-        if begin > self._starts[place][0].fetch_from:
+        fetch_from = self._starts[place][0].fetch_from
+        if begin == self._rewound[place]:
+            if begin == fetch_from:
+                raise OutOfStepError(f"offset {begin} may come twice: it was fetched, and sought")
+            self._rewound[place] = end
             return True
-        self._rewound.discard(place)
+        if begin > fetch_from:
+            return True
+        del self._rewound[place]
         return False
 
-    def _let_go(self) -> None:
-        going = [place for place, assigned in self._assigned.items() if not assigned.fold.has_let_go]
-        for place in going:
-            self._assigned[place].fold.let_go()
-        if going:
-            log.warning(
-                "memory is full: rows are let go, and read again from kafka once clickhouse takes them",
-                partitions=[f"{topic}/{partition}" for topic, partition in going],
-                remedy="worker.event_rows_max_bytes bounds the memory; see that topics.events_retention_hours outlasts the outage",
-            )
+    async def _let_go(self) -> None:
+        going = {
+            place: assigned for place, assigned in self._assigned.items() if not assigned.standing.has_let_go
+        }
+        if not going:
+            return
+        await self._work.run("letting rows go", partial(_let_go, list(going.values())))
+        log.warning(
+            "memory is full: rows are let go, and read again from kafka once clickhouse takes them",
+            partitions=[f"{topic}/{partition}" for topic, partition in going],
+            remedy="worker.event_rows_max_bytes bounds the memory; see that topics.events_retention_hours outlasts the outage",
+        )
 
-    def _fold_for(self, place: Place, generation: int) -> PartitionFold | None:
+    def _assigned_in(self, place: Place, generation: int) -> _Assigned | None:
         """The state of a partition in this generation; None for a batch of another one."""
         assigned = self._assigned.get(place)
         if assigned is not None and assigned.generation == generation:
-            return assigned.fold
+            return assigned
         start = self._starts.get(place)
         if start is None or start[1] != generation:
             return None
-        fold = self._new_partition(place, start[0])
-        self._assigned[place] = _Assigned(fold, generation)
-        return fold
+        assigned = self._assigned[place] = _Assigned(self._new_partition(place, start[0]), generation)
+        if start[0].is_provisional:
+            assigned.let_go()
+        return assigned
 
     async def checkpoint_forever(self) -> None:
         """Checkpoint when due, until cancelled."""
@@ -219,9 +318,9 @@ class Ingest:
         return self._checkpointing.locked() and now_s - self._checkpoint_began_s > self._pace.max_seconds
 
     async def _publish(self, folds: Sequence[PartitionFold]) -> None:
-        partials = [fold.published() for fold in folds if fold.is_caught_up]
-        if partials:
-            await self._outside.windows.send_partials(pa.concat_tables(partials))
+        partials = await self._work.run("taking partials for the windows topic", partial(_published, folds))
+        if partials is not None:
+            await self._outside.windows.send_partials(partials)
 
     async def checkpoint(self) -> None:
         """Make everything taken so far durable and commit it.
@@ -234,24 +333,28 @@ class Ingest:
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:
-        taken: dict[Place, tuple[_Assigned, Checkpoint]] = {}
-        for place, assigned in self._assigned.items():
-            checkpoint = assigned.fold.checkpoint()
-            if checkpoint is not None:
-                taken[place] = (assigned, checkpoint)
-        if taken:
-            try:
+        assigned = dict(self._assigned)
+        try:
+            made = await self._work.run("building a checkpoint", partial(_checkpoints, assigned))
+            taken = {
+                place: (assigned[place], checkpoint)
+                for place, checkpoint in made.items()
+                if checkpoint is not None and self._assigned.get(place) is assigned[place]
+            }
+            if taken:
                 await self._store(taken)
-            except BaseException:
-                # The partitions have given away rows that may not be stored: a later checkpoint, as a worker makes
-                # when it is told to stop, would commit past them.
-                self.forget()
-                raise
+        except BaseException:
+            # The partitions have given away rows that may not be stored: a later checkpoint, as a worker makes
+            # when it is told to stop, would commit past them.
+            self.forget()
+            raise
         self._is_outage = False
         self._room.set()
         # Only now: what was let go is read again from the commit that has just been made.
-        if let_go := [place for place, assigned in self._assigned.items() if assigned.fold.has_let_go]:
-            await self._outside.rewind(let_go)
+        let_go = {place for place, one in self._assigned.items() if one.standing.has_let_go}
+        let_go |= {place for place, (start, _) in self._starts.items() if start.is_provisional}
+        if let_go:
+            await self._outside.rewind(sorted(let_go))
 
     async def _store(self, taken: Mapping[Place, tuple[_Assigned, Checkpoint]]) -> None:
         checkpoints = [checkpoint for _, checkpoint in taken.values()]
@@ -269,10 +372,31 @@ class Ingest:
         ):
             self.forget()
             return
-        for place, checkpoint in owned.items():
-            if self._assigned.get(place) is taken[place][0]:
-                taken[place][0].fold.committed(checkpoint.position)
+        committed = [(taken[place][0].fold, checkpoint.position) for place, checkpoint in owned.items()]
+        await self._work.run("forgetting what is committed", partial(_forget_committed, committed))
         self.counts.committed(
             events=sum(checkpoint.row_count for checkpoint in owned.values()),
             seconds=asyncio.get_running_loop().time() - self._checkpoint_began_s,
         )
+
+
+# --- pieces of work; nothing else touches a fold
+
+
+def _checkpoints(assigned: Mapping[Place, _Assigned]) -> Mapping[Place, Checkpoint | None]:
+    return {place: one.checkpoint() for place, one in assigned.items()}
+
+
+def _published(folds: Sequence[PartitionFold]) -> pa.Table | None:
+    partials = [fold.published() for fold in folds if fold.is_caught_up]
+    return pa.concat_tables(partials) if partials else None
+
+
+def _forget_committed(committed: Sequence[tuple[PartitionFold, int]]) -> None:
+    for fold, position in committed:
+        fold.committed(position)
+
+
+def _let_go(going: Sequence[_Assigned]) -> None:
+    for assigned in going:
+        assigned.let_go()

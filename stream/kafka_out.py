@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,10 @@ class KafkaOut:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-out")
         self.partials_sent = 0
         """Since the start; acknowledged ones."""
+        self.sending = 0
+        """What was asked to be sent and is not acknowledged yet."""
+        self.acknowledged = 0
+        """Records, since the start."""
 
     async def send_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Send dead letters; return when all are acknowledged.
@@ -65,7 +69,11 @@ class KafkaOut:
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self.sending += 1
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self.sending -= 1
 
     def _connected(self) -> KafkaProducer:
         if self._producer is None:
@@ -78,8 +86,12 @@ class KafkaOut:
             producer.send(self._rejected_topic, letter.model_dump_json().encode(), key=letter_key(letter))
             for letter in letters
         ]
+        self._await(sent)
+
+    def _await(self, sent: Iterable[Any]) -> None:
         for future in sent:
             future.get()
+            self.acknowledged += 1
 
     def _send_partials(self, partials: pa.Table) -> None:
         producer = self._connected()
@@ -88,8 +100,7 @@ class KafkaOut:
             producer.send(self._windows_topic, value, partition=partition)
             for partition, value in packed(partials, partitions)
         ]
-        for future in sent:
-            future.get()
+        self._await(sent)
 
 
 def packed(partials: pa.Table, partitions: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -39,12 +39,12 @@ class Metric(Enum):
     EVENTS_FOLDED = _counter("events_folded", "Events that were counted, priced and folded into windows.")
     EVENTS_READ_AGAIN = _counter(
         "events_read_again",
-        "Stored events that were folded again, because a segment is always read from its start.",
+        "Stored events that were folded again, because an open span is always read from its start.",
         "Grows at each start and each change of the group. Often: see why workers start or leave.",
     )
     DUPLICATES = _counter(
         "duplicates",
-        "Events left out because their id had come before in the same segment.",
+        "Events left out because their id had come before in the same span.",
         "Many: a producer sends again what was acknowledged.",
     )
     UNPRICED_EVENTS = _counter(
@@ -75,6 +75,17 @@ class Metric(Enum):
         "series_overflows",
         "Windows of series beyond windows.series_cap, counted as `__other__`; once for each batch that brings some.",
         "Above 0: raise windows.series_cap, or take a dimension out of windows.dimensions.",
+    )
+    DECODER_INFO = _gauge(
+        "decoder_info",
+        "Always 1; the label is the decoder that runs: `native` or `python`. The results are the same.",
+        "`python` where speed matters: the line `worker started` of the log and `tokentide doctor` say why.",
+        labels=["decoder"],
+    )
+    DECODER_DEFECTS = _counter(
+        "decoder_defects",
+        "Batches that the native decoder gave up because of a defect of its own; they were decoded in Python.",
+        "Above 0: nothing is lost; report it, and set worker.decoder to python until it is mended.",
     )
     DROPPED_TEXTS = _counter(
         "dropped_texts",

@@ -1,4 +1,4 @@
-"""The worker's HTTP server for Prometheus: `/metrics` and `/healthz`, nothing else.
+"""The worker's HTTP server for Prometheus: `/metrics` and `/healthz`, nothing else, and nothing to web pages of others.
 
 It runs in the worker's event loop, so that an answer also says that the loop turns. Whoever connects can cost the worker
 little: requests are small and without a body, a connection serves one request and lives for seconds, and there are few at once.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from tokentide.foreign_pages import host_name, is_for_another_page, is_local_name
 from tokentide.stream.metrics_text import CONTENT_TYPE
 
 log = structlog.get_logger("tokentide.metrics")
@@ -27,6 +29,7 @@ _MAX_LINE_BYTES: Final = 2_048
 _MAX_HEADER_BYTES: Final = 4_096
 _MAX_HEADERS: Final = 64
 _METHODS: Final = "GET, HEAD"
+_PLAIN_NAME: Final = re.compile(r"[a-z0-9._-]{1,253}")
 
 _SILENT: Final = logging.getLogger("tokentide.metrics.requests")
 _SILENT.disabled = True  # aiohttp would log each malformed request with a traceback and its first bytes
@@ -39,15 +42,26 @@ class MetricsAddressError(Exception):
 class MetricsServer:
     """Serves what `exposition` returns. Build and use it inside one event loop."""
 
-    def __init__(self, exposition: Callable[[], str], is_healthy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        exposition: Callable[[], str],
+        is_healthy: Callable[[], bool],
+        *,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
         """Make the server.
 
         Args:
             exposition: the answer of `/metrics`; called for each request, in the event loop.
             is_healthy: whether `/healthz` answers 200, else 503.
+            allowed_hosts: names that it is asked by, beside addresses, `localhost` and the names of this machine, in small
+                letters; `.name` allows all names below it, `*` any.
         """
         self._exposition = exposition
         self._is_healthy = is_healthy
+        machine = socket.gethostname().lower()
+        self._allowed_hosts = {*allowed_hosts, machine, machine.partition(".")[0]}
+        self._has_told_refusal = False
         self._http = web.Server(
             self._answer,
             access_log=None,
@@ -72,6 +86,7 @@ class MetricsServer:
             listener = socket.create_server((address[0], port), family=family, backlog=_MOST_CONNECTIONS)
         except (OSError, UnicodeError) as error:
             raise MetricsAddressError(_trouble(error, host, port)) from error
+        self._allowed_hosts.add(host.lower())
         self._listening = await loop.create_server(self._connection, sock=listener)
         in_url = f"[{host}]" if ":" in host else host
         return f"http://{in_url}:{listener.getsockname()[1]}"
@@ -99,6 +114,14 @@ class MetricsServer:
         return response
 
     def _response(self, request: web.BaseRequest) -> web.Response:
+        if is_for_another_page(request.headers):
+            return web.Response(status=403, text="not for web pages of other sites\n")
+        host = request.headers.get("Host", "")
+        if host and not self._is_allowed(host_name(host)):
+            self._tell_refusal(host_name(host))
+            return web.Response(
+                status=403, text="ask by an address, or add this name to the setting metrics.allowed_hosts\n"
+            )
         if request.path not in ("/metrics", "/healthz"):
             return web.Response(status=404, text="there are /metrics and /healthz\n")
         if request.method not in ("GET", "HEAD"):
@@ -106,6 +129,25 @@ class MetricsServer:
         if request.path == "/metrics":
             return web.Response(body=self._exposition().encode(), headers={"Content-Type": CONTENT_TYPE})
         return web.Response(text="ok\n") if self._is_healthy() else web.Response(status=503, text="ending\n")
+
+    def _is_allowed(self, name: str) -> bool:
+        """A name that is none of ours may be one that a page's owner has pointed here."""
+        allowed = self._allowed_hosts
+        return (
+            is_local_name(name)
+            or name in allowed
+            or "*" in allowed
+            or any(entry.startswith(".") and name.endswith(entry) for entry in allowed)
+        )
+
+    def _tell_refusal(self, name: str) -> None:
+        if not self._has_told_refusal:
+            self._has_told_refusal = True
+            log.warning(
+                "metrics were asked by a name that is not allowed",
+                host=name if _PLAIN_NAME.fullmatch(name) else "(no name)",
+                remedy="if it is Prometheus that asks, add the name to metrics.allowed_hosts; said once",
+            )
 
 
 class _Refusal(asyncio.Protocol):

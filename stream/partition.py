@@ -1,9 +1,9 @@
 """One source partition: from record batches to what a checkpoint has to make durable. Pure: no I/O, no clock.
 
-The protocol and why it is exact stand in docs/delivery.md. In short: the log is cut into segments of 65,536 offsets;
-reading begins at the first offset of the segment that holds the committed offset; events below the committed offset are
-folded again but not stored again, because their rows are durable. Parts of calls that waited for their partner when that
-segment began are read again from further back.
+The protocol and why it is exact stand in docs/delivery.md. In short: the log is cut into segments of 65,536 offsets, and these into
+spans where they hold much; reading begins at the first offset of the span that holds the committed offset; events below the
+committed offset are folded again but not stored again, because their rows are durable. Parts of calls that waited for their
+partner when that span began are read again from further back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
-from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Refusal
+from tokentide.stream.decode.batch import Decoded, Int64s, Refusal
+from tokentide.stream.decode.choice import BatchDecoder
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
-from tokentide.stream.decode.decoder import Decoder
-from tokentide.stream.decode.reference import item_bytes
+from tokentide.stream.decode.reference import ItemBytes
+from tokentide.stream.fold.extent import Extent, SpanLimits, costs
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
 from tokentide.stream.held import Held
@@ -31,8 +31,8 @@ from tokentide.stream.join.waiting import JoinLimits, WaitingParts
 from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.placed_rows import Places, placed, unpriced
 from tokentide.stream.record_batch import RecordBatch, Source
-from tokentide.stream.resume import Start, segment_of
-from tokentide.stream.segment_batch import Calls, SegmentBatch, admitted, of_segment
+from tokentide.stream.resume import KnownSpan, Start, segment_of
+from tokentide.stream.segment_batch import Calls, SpanBatch, admitted, of_span
 from tokentide.stream.taken import Folded, Taken, taken_of
 
 Enrich = Callable[[pa.Table], pa.Table]
@@ -51,6 +51,7 @@ class PartitionRules(NamedTuple):
     clock: ClockLimits
     letters: LetterPolicy
     join: JoinLimits = JoinLimits()
+    spans: SpanLimits = SpanLimits()
 
 
 class Checkpoint(NamedTuple):
@@ -74,12 +75,21 @@ class PartitionFold:
     """The state of one assigned partition, from its assignment on."""
 
     def __init__(
-        self, source: Source, start: Start, rules: PartitionRules, decoder: Decoder, enrich: Enrich
+        self,
+        source: Source,
+        start: Start,
+        rules: PartitionRules,
+        decoder: BatchDecoder,
+        enrich: Enrich,
+        *,
+        enrich_for_windows: Enrich | None = None,
     ) -> None:
+        """Make it; `enrich_for_windows` may leave out what only rows need, for events whose rows are durable."""
         self._source = source
         self._rules = rules
         self._decoder = decoder
         self._enrich = enrich
+        self._enrich_for_windows = enrich_for_windows or enrich
         self._first_offset = start.read_from
         self._position = start.fetch_from
         self._waited = frozenset(start.waiting)
@@ -89,7 +99,9 @@ class PartitionFold:
         self._resume_at = start.resume_at
         self._committed = start.resume_at
         self._lost = start.lost + start.known_lost
-        self._segments: dict[int, SegmentFold] = {}
+        self._known = {span.first_offset: span for span in start.known}
+        self._spans: list[SegmentFold] = []
+        """In the order of the log, which they cover; all but the last are over."""
         self._held = Held(source, rules.letters)
 
     @property
@@ -141,15 +153,15 @@ class PartitionFold:
                 self._position = batch.end
                 return Taken()
             batch = batch.since(self._first_offset)
-        decoded = self._decode(batch)
-        segments = range(segment_of(batch.begin), segment_of(batch.end - 1) + 1)
-        folded = [self._ingest_segment(segment, batch, decoded) for segment in segments]
-        self._position = batch.end
-        return taken_of(batch.offsets, decoded, folded, self._stored_to)
-
-    def _decode(self, batch: RecordBatch) -> Decoded:
+            self._position = batch.begin
         decoded = self._decoder.decode(batch.values)
-        return refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
+        # Before clocks and ids: where spans end must not depend on settings, nor on what else was read.
+        cost_ns = costs(decoded, batch.values, self._rules.spans)
+        decoded = refuse_wrong_clocks(decoded, batch.values, batch.timestamps_ms, self._rules.clock)
+        folded: list[Folded] = []
+        while self._position < batch.end:
+            folded.append(self._ingest_span(self._open_span(), batch, decoded, cost_ns))
+        return taken_of(batch.offsets, decoded, folded, self._stored_to)
 
     def _restore(self, batch: RecordBatch) -> None:
         """Of the records before the first offset that is folded, only those are of interest that waited there."""
@@ -165,66 +177,80 @@ class PartitionFold:
             if (offset, part.item) in self._waited:
                 self._waiting.restore(arrived(part, offset, sent_ms))
 
-    def _ingest_segment(self, segment: int, batch: RecordBatch, decoded: Decoded) -> Folded:
-        after = (segment + 1) * SEGMENT_OFFSETS
-        found = of_segment((after - SEGMENT_OFFSETS, after), batch.offsets, decoded)
-        fold = self._segment(segment)
+    def _ingest_span(
+        self, fold: SegmentFold, batch: RecordBatch, decoded: Decoded, cost_ns: Int64s
+    ) -> Folded:
+        """Fold what follows in the batch, up to the span's end."""
+        begin = self._position
+        first = int(np.searchsorted(batch.offsets, begin))
+        end = fold.extent.end(batch.offsets[first:], cost_ns[first:], batch.end)
+        found = of_span((begin, end), batch.offsets, decoded)
         new = admitted(found, fold.admit)
         records = slice(found.first_record, found.last_record)
         log = Records(found.first_record, batch.offsets[records], batch.timestamps_ms[records])
         joined = join(self._waiting, parts_of(new.others), log)
-        calls = with_joined(new.calls, joined.calls) if joined.calls else new.calls
+        calls = with_joined(new.calls, joined.calls, self._decoder.table) if joined.calls else new.calls
         refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._held.letters(refusals, batch, self._stored_to)
-        evaluations = sum(isinstance(other.event, EvaluationEvent) for other in new.others)
+        evaluations = sum(other.kind == "evaluation" for other in new.others)
         if evaluations:
             self._held.evaluations(new.others, batch, self._stored_to)
         fold.count(parts=joined.held, evaluations=evaluations, incomplete_events=joined.incomplete)
         folded = self._fold_rows(fold, batch, calls)
         fold.read(
-            next_offset=min(after, batch.end),
+            next_offset=end,
             records=found.last_record - found.first_record,
             items=found.items,
             unknown_fields=found.unknown_fields,
         )
-        if batch.end >= after:
+        if fold.extent.is_over:
             fold.wait_for(self._waiting.places())
+        self._position = end
         return folded._replace(
             duplicates=self._new(found, batch) - self._new(new, batch),
             crowded_out=joined.crowded_out,
             refused=refusals,
         )
 
-    def _new(self, found: SegmentBatch, batch: RecordBatch) -> int:
+    def _new(self, found: SpanBatch, batch: RecordBatch) -> int:
         """Accepted events of a batch that are not durable."""
         first_new = int(np.searchsorted(batch.offsets, self._stored_to))
         calls = int(np.count_nonzero(found.calls.record >= first_new))
         return calls + sum(other.record >= first_new for other in found.others)
 
-    def _segment(self, segment: int) -> SegmentFold:
-        if segment not in self._segments:
-            first_offset = max(segment * SEGMENT_OFFSETS, self._first_offset)
-            span = Span(
-                source=self._source.name,
-                partition=self._source.partition,
-                segment=segment,
-                first_offset=first_offset,
-                fold=self._rules.fold_id,
-                version=first_offset,
-            )
-            self._segments[segment] = SegmentFold(span, self._source.topic, self._rules.fold, lost=self._lost)
-            self._lost = 0
-        return self._segments[segment]
+    def _open_span(self) -> SegmentFold:
+        """The span that what is read next belongs to."""
+        if self._spans and not self._spans[-1].extent.is_over:
+            return self._spans[-1]
+        first_offset = self._position
+        segment = segment_of(first_offset)
+        span = Span(
+            source=self._source.name,
+            partition=self._source.partition,
+            segment=segment,
+            first_offset=first_offset,
+            fold=self._rules.fold_id,
+            version=first_offset,
+        )
+        known = self._known.pop(first_offset, KnownSpan(first_offset, 0, first_offset))
+        ends = ((segment + 1) * SEGMENT_OFFSETS, *(offset for offset in self._known if offset > first_offset))
+        extent = Extent(min(ends), known.limited_from, self._rules.spans)
+        lost, self._lost = self._lost + known.lost, 0
+        self._spans.append(SegmentFold(span, self._source.topic, self._rules.fold, extent, lost=lost))
+        return self._spans[-1]
 
     def _fold_rows(self, fold: SegmentFold, batch: RecordBatch, calls: Calls) -> Folded:
         if not calls.table.num_rows:
             return Folded()
-        enriched = self._enrich(calls.table)
+        is_durable = int(batch.offsets[calls.record[-1]]) < self._stored_to
+        enriched = (self._enrich_for_windows if is_durable else self._enrich)(calls.table)
         late = fold.late(numbers(enriched["timestamp"].combine_chunks()).values)
         overflowed = fold.overflowed
         fold.add(enriched, late)
         overflowed = fold.overflowed - overflowed
+        if is_durable:
+            return Folded(overflowed=overflowed)
         places = Places(batch.offsets[calls.record], calls.item, batch.timestamps_ms[calls.record])
         rows = placed(enriched.append_column("late", pa.array(late)), self._source, places)
         if int(places.offset[0]) < self._stored_to:
@@ -251,18 +277,17 @@ class PartitionFold:
         """
         if self._held.has_let_go or not self.is_caught_up or self._position == self._committed:
             return None
-        segments = list(self._segments.values())
-        if segments and segment_of(self._position) in self._segments:
-            self._segments[segment_of(self._position)].wait_for(self._waiting.places())
-        partials = [fold.dirty_partials("store") for fold in segments]
+        if self._spans and not self._spans[-1].extent.is_over:
+            self._spans[-1].wait_for(self._waiting.places())
+        partials = [fold.dirty_partials("store") for fold in self._spans]
         held = self._held.take()
         return Checkpoint(
             position=self._position,
             letters=held.letters,
             rows=held.rows,
             partials=pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table(),
-            ledger=pa.concat_tables([fold.ledger_row() for fold in segments])
-            if segments
+            ledger=pa.concat_tables([fold.ledger_row() for fold in self._spans])
+            if self._spans
             else LEDGER_ROWS.empty_table(),
             evaluations=held.evaluations,
         )
@@ -270,29 +295,28 @@ class PartitionFold:
     def published(self) -> pa.Table:
         """Take the partials that changed since the last call, for the windows topic; they are absolute.
 
-        After `let_go`, segments that are read to their end are forgotten with it: memory stays bounded however long it takes.
+        After `let_go`, spans that are read to their end are forgotten with it: memory stays bounded however long it takes.
         """
-        partials = [fold.dirty_partials("publish") for fold in self._segments.values()]
+        partials = [fold.dirty_partials("publish") for fold in self._spans]
         if self._held.has_let_go:
-            self._forget_segments_below(self._position)
+            self._forget_spans_below(self._position)
         return pa.concat_tables(partials) if partials else WINDOW_ROWS.empty_table()
 
     def committed(self, position: int) -> None:
-        """The commit of `position` was accepted: forget the segments that lie wholly below it."""
+        """The commit of `position` was accepted: forget the spans that lie wholly below it."""
         self._committed = position
         self._stored_to = max(self._stored_to, position)
-        self._forget_segments_below(position)
+        self._forget_spans_below(position)
 
-    def _forget_segments_below(self, position: int) -> None:
-        self._segments = {
-            segment: fold
-            for segment, fold in self._segments.items()
-            if (segment + 1) * SEGMENT_OFFSETS > position
-        }
+    def _forget_spans_below(self, position: int) -> None:
+        self._spans = [
+            fold for fold in self._spans if not fold.extent.is_over or fold.span.version > position
+        ]
 
 
 def _refusals_of(joined: Join, batch: RecordBatch) -> list[Refusal]:
+    items = ItemBytes(batch.values)
     return [
-        Refusal(part.record, part.item, problem, item_bytes(batch.values[part.record], part.item))
+        Refusal(part.record, part.item, problem, items.of(part.record, part.item))
         for part, problem in joined.refused
     ]

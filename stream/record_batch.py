@@ -36,6 +36,20 @@ class RecordBatch(NamedTuple):
             self.values[skipped:],
         )
 
+    def part(self, first: int, after: int) -> RecordBatch:
+        """The records `first` … `after` (exclusive) by their place in the batch, at least one unless there are none.
+
+        Parts one after the other make up the batch; a gap between two belongs to the second, one at the end to the last.
+        """
+        return RecordBatch(
+            int(self.offsets[first - 1]) + 1 if first else self.begin,
+            int(self.offsets[after - 1]) + 1 if after < len(self.offsets) else self.end,
+            self.offsets[first:after],
+            self.timestamps_ms[first:after],
+            self.keys[first:after],
+            self.values[first:after],
+        )
+
 
 class Source(NamedTuple):
     """Which log the partition is."""

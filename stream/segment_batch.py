@@ -1,4 +1,4 @@
-"""What a batch of records holds of one segment, and which of it is new there."""
+"""What a batch of records holds of one span of a segment, and which of it is new there."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Calls(NamedTuple):
         return Calls(self.table.filter(pa.array(rows)).combine_chunks(), self.record[rows], self.item[rows])
 
 
-class SegmentBatch(NamedTuple):
-    """What a batch holds of one segment."""
+class SpanBatch(NamedTuple):
+    """What a batch holds of one span."""
 
     calls: Calls
     others: Sequence[Other]
@@ -46,14 +46,14 @@ class SegmentBatch(NamedTuple):
         return len(self.calls.record) + len(self.others) + len(self.refusals)
 
 
-def of_segment(bounds: tuple[int, int], offsets: Int64s, decoded: Decoded) -> SegmentBatch:
-    """The part of a batch, with these offsets, that lies within the segment's first offset and the next one's."""
+def of_span(bounds: tuple[int, int], offsets: Int64s, decoded: Decoded) -> SpanBatch:
+    """The part of a batch, with these offsets, that lies from the first of the bounds to the second (exclusive)."""
     first, last = np.searchsorted(offsets, bounds).tolist()
     begin, end = np.searchsorted(decoded.record, (first, last)).tolist()
     table = decoded.table.slice(begin, end - begin).combine_chunks()
     others = [other for other in decoded.others if first <= other.record < last]
     unknown = int(decoded.unknown_fields[begin:end].sum()) + sum(other.unknown_fields for other in others)
-    return SegmentBatch(
+    return SpanBatch(
         Calls(table, decoded.record[begin:end], decoded.item[begin:end]),
         others,
         [refusal for refusal in decoded.refusals if first <= refusal.record < last],
@@ -63,7 +63,7 @@ def of_segment(bounds: tuple[int, int], offsets: Int64s, decoded: Decoded) -> Se
     )
 
 
-def admitted(batch: SegmentBatch, admit: Admit) -> SegmentBatch:
+def admitted(batch: SpanBatch, admit: Admit) -> SpanBatch:
     """The batch without what repeats an id."""
     calls, others = batch.calls, batch.others
     if not others:
@@ -72,9 +72,7 @@ def admitted(batch: SegmentBatch, admit: Admit) -> SegmentBatch:
         return batch._replace(calls=calls.only(admit(calls.table["event_id"].combine_chunks())))
     # One set of ids for all types, so they are asked for together, in the order of the log. An id is one of its type: an
     # application may well give a request and its response the same one.
-    of_others = pa.array(
-        [f"\0{other.event.event_type}\0{other.event.event_id}" for other in others], pa.string()
-    )
+    of_others = pa.array([f"\0{other.kind}\0{other.values['event_id']}" for other in others], pa.string())
     of_calls = calls.table["event_id"].combine_chunks() if len(calls.record) else of_others.slice(0, 0)
     ids = pa.concat_arrays([of_calls, of_others])
     record = np.concatenate((calls.record, np.array([other.record for other in others], np.int32)))

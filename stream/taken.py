@@ -79,7 +79,7 @@ def runs_of(refused: Sequence[tuple[int, int]], record: Int32s, item: Int32s) ->
 
 
 class Folded(NamedTuple):
-    """What was new of a batch in one segment; refusals are all of them."""
+    """What was new of a batch in one span; refusals are all of them."""
 
     events: int = 0
     incomplete: int = 0

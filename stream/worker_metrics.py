@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.counts import FailedTries, IngestCounts, Standing
+from tokentide.stream.decode.choice import ChosenDecoder
 from tokentide.stream.detection import Progress as DetectionProgress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.reject_alarm import KINDS
@@ -102,6 +103,12 @@ def sink_samples(tries: FailedTries) -> Iterator[Sample]:
     """ClickHouse; nothing before its first failure."""
     for (table, error), count in sorted(tries.by_table_and_error().items()):
         yield Sample(Metric.CLICKHOUSE_FAILED_TRIES, count, (table, error))
+
+
+def decoder_samples(decoder: ChosenDecoder) -> Iterator[Sample]:
+    """What decodes."""
+    yield Sample(Metric.DECODER_INFO, 1, (decoder.name,))
+    yield Sample(Metric.DECODER_DEFECTS, decoder.defects)
 
 
 def process_samples(started_at: float) -> Iterator[Sample]:

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _checks(loaded: Loaded) -> Iterator[Finding]:
     settings = loaded.settings
-    yield from installation()
+    yield from installation(loaded.settings.worker.decoder)
     yield from settings_checks(loaded)
     kafka = list(kafka_checks(settings))
     yield from kafka

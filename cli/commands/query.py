@@ -13,14 +13,15 @@ from tokentide.cli.arguments import add_settings_arguments, settings_from
 from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.exits import ExitCode, RefusedError, UsageError
 from tokentide.cli.registry import Example
-from tokentide.cli.terminal import has_colour
+from tokentide.cli.terminal import has_colour, printable_pieces
 from tokentide.cli.views import missing_parameters, view_with_parameter
 
 DESCRIPTION = """Ask ClickHouse in SQL. The database is the one of clickhouse.url, so `events` and `windows` are at hand;
 docs/views.md lists all views.
 
 On a terminal the result is a table, otherwise tab-separated; any of ClickHouse's formats may be named.
-Results are streamed. Queries cannot change anything."""
+A terminal gets control characters spelt out, since text of events could steer it; --raw leaves them as they are, and so
+does output to a file or another program. Results are streamed. Queries cannot change anything."""
 EXAMPLES = (
     Example('tokentide query "SELECT count() FROM events"', "How many calls are stored?"),
     Example(
@@ -60,6 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="one line of JSON a row: --format JSONEachRow",
     )
     parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="control characters as they are, also on a terminal, and its colours",
+    )
+    parser.add_argument(
         "--param",
         action="append",
         default=[],
@@ -75,18 +81,20 @@ def run(args: argparse.Namespace) -> int:
     sql = _statement(args)
     parameters = _parameters(args.param)
     on_terminal = sys.stdout.isatty()
+    is_guarded = on_terminal and not args.raw
     output_format = args.format or (TABLE_FORMAT if on_terminal else "TabSeparated")
     pieces = ClickHouseHttp(settings.clickhouse).read_only(
         sql,
         output_format=output_format,
         parameters=parameters,
         options={
-            "output_format_pretty_color": str(int(has_colour(sys.stdout))),
+            # ClickHouse's own colours cannot be told from those in an event's text.
+            "output_format_pretty_color": str(int(has_colour(sys.stdout) and not is_guarded)),
             "output_format_pretty_row_numbers": "0",
         },
     )
     try:
-        _copy(pieces)
+        _copy(printable_pieces(pieces) if is_guarded else pieces)
     except RefusedError as error:
         error.hint = hint_of_views(sql, error.message) or error.hint
         raise

@@ -10,6 +10,7 @@ from tokentide.cli.arguments import add_settings_arguments, whole_number
 from tokentide.cli.exits import ExitCode
 from tokentide.cli.extras import require_extra
 from tokentide.cli.next_steps import watch_an_incident
+from tokentide.cli.one_machine import DEFAULT_DATA_DIR
 from tokentide.cli.registry import Example
 from tokentide.cli.terminal import print_json, say, toned
 
@@ -29,7 +30,6 @@ EXAMPLES = (
     ),
     Example("tokentide up --json > run.json &", "For a program: one line of JSON when everything is ready."),
 )
-DEFAULT_DATA_DIR: Final = Path("tokentide-data")
 KAFKA_PORT: Final = 9092
 CLICKHOUSE_PORT: Final = 8123
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tokentide.cli.arguments import add_settings_arguments, seconds_to_wait, settings_from
-from tokentide.cli.exits import ExitCode
+from tokentide.cli.exits import CliError, ExitCode
 from tokentide.cli.kafka_access import admin_client
-from tokentide.cli.lag import BEGIN_ANEW, PartitionLag, WaitResult, wait_until_stored
+from tokentide.cli.kafka_patience import PatientOffsets
+from tokentide.cli.lag import BEGIN_ANEW, OffsetSource, PartitionLag, WaitResult, wait_until_stored
 from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.registry import Example
-from tokentide.cli.terminal import print_json, say, table, toned
+from tokentide.cli.terminal import print_json, printable_lines, say, table, toned
 
 DESCRIPTION = """Wait until the workers have stored everything that is in the events topic now.
 
 The ends of the topic are taken at the start; what arrives later is not waited for. A worker commits
-only after ClickHouse has the rows, so a query that follows sees all of them.
-Exit code 0: stored; 1: not within the time-out, with what is missing per partition."""
+only after ClickHouse has the rows, so a query that follows sees all of them. While Kafka does not answer or its leaders move,
+it is asked again until the time-out.
+Exit code 0: stored; 1: not within the time-out, with what is missing per partition; 3: Kafka did not answer up to the time-out."""
 EXAMPLES = (
     Example(
         "tokentide ship calls.ndjson && tokentide wait --timeout 60 && tokentide audit",
@@ -45,8 +48,13 @@ def run(args: argparse.Namespace) -> int:
     """Wait; 0 if all is stored, 1 if time ran out."""
     settings = settings_from(args)
     topic = settings.topics.events
-    with admin_client(settings.kafka) as admin:
-        offsets = KafkaOffsets(settings.kafka, admin, topic=topic, group_id=settings.worker.group_id)
+
+    @contextmanager
+    def opened() -> Iterator[OffsetSource]:
+        with admin_client(settings.kafka) as admin:
+            yield KafkaOffsets(settings.kafka, admin, topic=topic, group_id=settings.worker.group_id)
+
+    with PatientOffsets(opened, settings.kafka, within_s=args.timeout, told=_say_trouble) as offsets:
         progress = _Progress()
         result = wait_until_stored(
             offsets, timeout_s=args.timeout, clock=time.monotonic, sleep=time.sleep, report=progress
@@ -57,6 +65,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(topic, settings.worker.group_id, result)
     return ExitCode.OK if result.is_stored else ExitCode.NEGATIVE
+
+
+def _say_trouble(error: CliError) -> None:
+    say(
+        f"{toned('warning:', 'yellow', sys.stderr)} {printable_lines(error.message)}; asked again until the time-out"
+    )
+    for line in error.hint.splitlines():
+        say(f"  {line}")
 
 
 class _Progress:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokentide.cli.clickhouse_http import ClickHouseHttp, server_version
+from tokentide.cli.doctor.disks import disk_of_clickhouse, room
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.exits import CliError, RefusedError
 from tokentide.cli.extras import missing_modules
@@ -17,6 +18,8 @@ OLDEST_TRIED: Final = (26, 0)
 """The SQL is tested on ClickHouse 26; nothing is known to fail on older ones."""
 CLOCK_TOLERANCE_S: Final = 2.0
 FREE_SHARE: Final = 0.1
+ENDLESS_BYTES: Final = 2**60
+"""What object storage says of itself is beyond this."""
 WRITTEN_TABLES: Final = ("llm_events", "llm_windows", "llm_ledger")
 
 
@@ -99,10 +102,11 @@ def _migrations(report: Reporter, settings: Settings) -> Iterator[Finding]:
 
 def _rights(report: Reporter, clickhouse: ClickHouseHttp, database: str) -> Iterator[Finding]:
     """Whether the user may write where a worker writes; a reader need not."""
+    is_reader = bool(int(str(clickhouse.value("SELECT getSetting('readonly') AS readonly"))))
     lacking = [
         table
         for table in WRITTEN_TABLES
-        if not _is_granted(clickhouse, f"INSERT, SELECT ON `{database}`.`{table}`")
+        if is_reader or not _is_granted(clickhouse, f"INSERT, SELECT ON `{database}`.`{table}`")
     ]
     user = clickhouse.url.user
     if lacking:
@@ -138,12 +142,18 @@ def _clock(report: Reporter, clickhouse: ClickHouseHttp) -> Iterator[Finding]:
 
 
 def _disks(report: Reporter, clickhouse: ClickHouseHttp) -> Iterator[Finding]:
-    rows = clickhouse.rows("SELECT name, free_space, total_space FROM system.disks WHERE total_space > 0")
+    rows = clickhouse.rows(
+        "SELECT name, path, least(free_space, unreserved_space) AS free, total_space AS total FROM system.disks "
+        "WHERE total_space > 0"
+    )
     for row in rows:
-        free, total = int(str(row["free_space"])), int(str(row["total_space"]))
-        text = f"{free / 1e9:,.1f} GB free of {total / 1e9:,.1f} GB"
-        check = f"disk {row['name']}"
-        if free < total * FREE_SHARE:
-            yield report.warn(check, text, "Free some space, or lower the retention of llm_events.")
-        else:
-            yield report.ok(check, text)
+        free, total = int(str(row["free"])), int(str(row["total"]))
+        has_limit = total < ENDLESS_BYTES
+        text = f"{room(free, total) if has_limit else 'no limit'} at {row['path']}"
+        yield disk_of_clickhouse(
+            report,
+            f"disk {row['name']}",
+            text,
+            free_bytes=free,
+            low_bytes=total * FREE_SHARE if has_limit else 0,
+        )

@@ -10,6 +10,7 @@ from tokentide.cli.doctor.backlog import Patience, backlog_finding
 from tokentide.cli.doctor.findings import Finding, Reporter
 from tokentide.cli.exits import CliError
 from tokentide.cli.kafka_access import admin_client
+from tokentide.cli.kafka_patience import asked_by_new_clients, patiently
 from tokentide.cli.lag import PartitionLag, partition_lags
 from tokentide.cli.offsets import KafkaOffsets
 from tokentide.cli.terminal import counted
@@ -19,7 +20,7 @@ from tokentide.config.topics import topic_plans
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
-    from tokentide.config import Settings
+    from tokentide.config import KafkaSettings, Settings
     from tokentide.config.settings import WorkerSettings
 
 CLOCK_TOLERANCE_S: Final = 2.0
@@ -39,7 +40,9 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
                 return
             group = settings.worker.group_id
             offsets = KafkaOffsets(settings.kafka, admin, topic=settings.topics.events, group_id=group)
-            yield from report.guarded("workers", lambda: _workers(report, admin, offsets, settings.worker))
+            yield from report.guarded(
+                "workers", lambda: _workers(report, settings.kafka, admin, offsets, settings.worker)
+            )
             yield from report.guarded("clock", lambda: _clock(report, offsets))
     except CliError as error:
         yield report.fail("brokers", error.message, error.hint)
@@ -47,7 +50,7 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
 
 def _brokers(report: Reporter, admin: KafkaAdminClient, settings: Settings) -> Finding:
     started = time.monotonic()
-    cluster = admin.describe_cluster()
+    cluster = patiently(admin.describe_cluster)
     took_ms = (time.monotonic() - started) * 1000
     count = len(cluster["brokers"])
     where = ",".join(settings.kafka.bootstrap_servers)
@@ -73,24 +76,33 @@ def _topics(report: Reporter, outcomes: list[Outcome]) -> Iterator[Finding]:
 
 
 def _workers(
-    report: Reporter, admin: KafkaAdminClient, offsets: KafkaOffsets, worker: WorkerSettings
+    report: Reporter,
+    kafka: KafkaSettings,
+    admin: KafkaAdminClient,
+    offsets: KafkaOffsets,
+    worker: WorkerSettings,
 ) -> Iterator[Finding]:
     lags = partition_lags(offsets)
     group = worker.group_id
-    yield from _membership(report, group, _members(admin, group), lags)
+    yield from _membership(report, group, members(kafka, admin, group), lags)
     patience = Patience.with_settings(worker)
     yield backlog_finding(report, offsets, lags, group=group, patience=patience)
 
 
-def _members(admin: KafkaAdminClient, group: str) -> int | None:
+def members(kafka: KafkaSettings, admin: KafkaAdminClient, group: str) -> int | None:
     """Workers in the group; None where the broker does not tell (the embedded one does not)."""
-    from kafka.errors import KafkaError  # noqa: PLC0415 - loaded by now
+    from kafka.errors import CoordinatorNotAvailableError, KafkaError  # noqa: PLC0415 - loaded by now
+
+    def ask(client: KafkaAdminClient) -> int:
+        described = client.describe_groups([group]).get(group, {})
+        if "Coordinator" in str(described.get("error")):  # moving or coming: it knows nobody yet
+            raise CoordinatorNotAvailableError(group)
+        return len(described.get("members") or ())
 
     try:
-        described = admin.describe_groups([group])
-    except (KafkaError, ValueError):  # kafka-python cannot read the embedded broker's answer
+        return asked_by_new_clients(kafka, admin, ask)
+    except (KafkaError, CliError, ValueError):  # kafka-python cannot read the embedded broker's answer
         return None
-    return len(described.get(group, {}).get("members") or ())
 
 
 def _membership(

@@ -84,6 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--reader-max-memory-mb", type=int, default=limits.max_memory_bytes // MEBIBYTE, metavar="N")
     add("--reader-max-result-rows", type=int, default=limits.max_result_rows, metavar="N")
     add("--reader-max-result-mb", type=int, default=limits.max_result_bytes // MEBIBYTE, metavar="N")
+    add(
+        "--reader-max-threads",
+        type=int,
+        default=limits.max_threads,
+        metavar="N",
+        help="of one statement (half of the cores: %(default)s)",
+    )
+    add("--reader-max-concurrent", type=int, default=defaults.max_concurrent_readers, metavar="N")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="warning")
     return parser
 
@@ -102,6 +110,7 @@ def _options(given: argparse.Namespace) -> ServerOptions:
         max_memory_bytes=given.max_memory_mb * MEBIBYTE,
         max_concurrent_queries=given.max_concurrent_queries,
         max_body_bytes=given.max_body_mb * MEBIBYTE,
+        max_concurrent_readers=given.reader_max_concurrent,
         receive_timeout_s=given.receive_timeout_s,
         send_timeout_s=given.send_timeout_s,
         shutdown_grace_s=given.shutdown_grace_s,
@@ -111,6 +120,7 @@ def _options(given: argparse.Namespace) -> ServerOptions:
             max_memory_bytes=given.reader_max_memory_mb * MEBIBYTE,
             max_result_rows=given.reader_max_result_rows,
             max_result_bytes=given.reader_max_result_mb * MEBIBYTE,
+            max_threads=given.reader_max_threads,
         ),
     )
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from tokentide.embedded.clickhouse.errors import Code, ServerError
 from tokentide.embedded.clickhouse.guard import Access
 from tokentide.embedded.clickhouse.options import ServerOptions
+from tokentide.foreign_pages import host_name, is_for_another_page, is_local_name
 
 FULL_USER: Final = "default"
 READ_ONLY_USER: Final = "reader"
@@ -92,29 +91,16 @@ def refuse_foreign_page(headers: Mapping[str, str], found: Credentials) -> None:
     if found.password:
         return
     host = headers.get("Host", "")
-    origin = headers.get("Origin", "")
-    is_foreign = origin not in {"", "null"} and urlsplit(origin).netloc.lower() != host.lower()
-    if is_foreign or origin == "null" or headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
+    if is_for_another_page(headers):
         raise ServerError(
             Code.ACCESS_DENIED,
             "Requests from web pages of other sites are refused: set a password to allow them",
         )
-    if host and not _is_local_name(host):
+    if host and not is_local_name(host_name(host)):
         raise ServerError(
             Code.ACCESS_DENIED,
             f"Host {host} is neither an address nor localhost: use one of these, or set a password",
         )
-
-
-def _is_local_name(host: str) -> bool:
-    name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _basic(authorization: str) -> Credentials:

@@ -40,7 +40,7 @@ class Access(Enum):
     READER = "reader"
 
 
-_READING_VERBS: Final = frozenset(
+READING_VERBS: Final = frozenset(
     {"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 )
 _CREATING_VERBS: Final = frozenset({"CREATE", "ATTACH", "REPLACE"})
@@ -64,7 +64,7 @@ def check(
         raise _unknown(connection, statement.text)
     if count > 1:
         raise ServerError(Code.SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-    if kind is StatementClass.CONTROL and statement.verb in _READING_VERBS:
+    if kind is StatementClass.CONTROL and statement.verb in READING_VERBS:
         raise ServerError(Code.INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
     _check_access(kind, statement.verb, access)
     if statement.verb in _CREATING_VERBS or _may_reach_out(text, parameters):
@@ -94,7 +94,7 @@ def _check_access(kind: StatementClass, verb: str, access: Access) -> None:
             "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "
             "You should use method POST for modifying queries",
         )
-    if access is Access.READER and not (kind is StatementClass.READ_ONLY and verb in _READING_VERBS):
+    if access is Access.READER and not (kind is StatementClass.READ_ONLY and verb in READING_VERBS):
         raise ServerError(
             Code.READONLY,
             "reader: Cannot execute query in readonly mode: this user may SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS",

@@ -30,7 +30,7 @@ from tokentide.embedded.clickhouse.data_dir import DataDir
 from tokentide.embedded.clickhouse.engine import Engine, Outcome
 from tokentide.embedded.clickhouse.errors import Code, ServerError
 from tokentide.embedded.clickhouse.form import Form, read_form
-from tokentide.embedded.clickhouse.guard import Access
+from tokentide.embedded.clickhouse.guard import READING_VERBS, Access
 from tokentide.embedded.clickhouse.options import ServerOptions
 from tokentide.embedded.clickhouse.request_params import ExternalTable, RequestParams, parse_params
 from tokentide.embedded.clickhouse.request_settings import statement_settings
@@ -54,6 +54,7 @@ class QueryHandler:
         self._threads = concurrent.futures.ThreadPoolExecutor(options.max_concurrent_queries, "statement")
         self._control = concurrent.futures.ThreadPoolExecutor(_CONTROL_THREADS, "control")
         self._slots = asyncio.Semaphore(options.max_concurrent_queries)
+        self._reader_slots = asyncio.Semaphore(options.max_concurrent_readers)
         self._running: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -180,7 +181,14 @@ class QueryHandler:
             query_id=query_id,
             access=access,
             settings=statement_settings(
-                params.settings, access=access, query_id=query_id, limits=self._options.reader
+                params.settings,
+                access=access,
+                query_id=query_id,
+                limits=self._options.reader,
+                # On the connection of a session it would be taken for what the client has set there.
+                reading_threads=self._options.reading_threads
+                if statement.verb in READING_VERBS and params.session is None
+                else None,
             ),
             database=params.database,
             parameters=params.parameters,
@@ -198,15 +206,10 @@ class QueryHandler:
         """Take a slot, the id and the session; open and check."""
         if self._is_stopping:
             raise ServerError(Code.CANNOT_SCHEDULE_TASK, "The server is shutting down: try again later")
-        try:
-            async with asyncio.timeout(self._options.queue_wait_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise ServerError(
-                Code.TOO_MANY_SIMULTANEOUS_QUERIES,
-                f"Too many simultaneous queries. Maximum: {self._options.max_concurrent_queries}",
-            ) from None
-        held.callback(self._slots.release)
+        options = self._options
+        if job.access is Access.READER:
+            await self._take(self._reader_slots, options.max_concurrent_readers, held, "of readers")
+        await self._take(self._slots, options.max_concurrent_queries, held)
         if job.query_id in self._running:
             raise ServerError(
                 Code.QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
@@ -223,6 +226,20 @@ class QueryHandler:
         held.push_async_callback(run.finish)
         await run.prepare()
         return run
+
+    async def _take(
+        self, slots: asyncio.Semaphore, most: int, held: contextlib.AsyncExitStack, whose: str = ""
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._options.queue_wait_s):
+                await slots.acquire()
+        except TimeoutError:
+            raise ServerError(
+                Code.TOO_MANY_SIMULTANEOUS_QUERIES,
+                " ".join(["Too many simultaneous queries", *([whose] if whose else [])])
+                + f". Maximum: {most}",
+            ) from None
+        held.callback(slots.release)
 
     async def _send(
         self, answer: Answer, run: StatementRun, outcome: Outcome | None, held: contextlib.AsyncExitStack

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tokentide.embedded.clickhouse.share import concurrent_readers, reader_nice, reading_threads
+
 MEBIBYTE: Final = 1 << 20
 
 
@@ -23,6 +25,9 @@ class ReaderLimits:
     max_memory_bytes: int = 2048 * MEBIBYTE
     max_result_rows: int = 1_000_000
     max_result_bytes: int = 1024 * MEBIBYTE
+    max_threads: int = field(default_factory=reading_threads)
+    nice: int = field(default_factory=reader_nice)
+    """Priority of its threads, as the system counts: 0 is that of all others, 19 the lowest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,8 @@ class ServerOptions:
         parent_pid: the process whose end ends this one.
         max_memory_bytes: of the engine, over all statements; 0: half of the machine's memory.
         max_concurrent_queries: statements that run at once; more wait `queue_wait_s`, then are refused.
+        max_concurrent_readers: of these, statements of the read-only user.
+        reading_threads: of a statement of the full user that reads, unless its request says otherwise.
         max_body_bytes: of one request's data after decompression; it is kept on disk while it arrives.
         receive_timeout_s, send_timeout_s: how long a client may stay silent while it sends or reads.
         shutdown_grace_s: time for running statements after SIGTERM.
@@ -49,6 +56,8 @@ class ServerOptions:
     parent_pid: int | None = None
     max_memory_bytes: int = 0
     max_concurrent_queries: int = 64
+    max_concurrent_readers: int = field(default_factory=concurrent_readers)
+    reading_threads: int = field(default_factory=reading_threads)
     queue_wait_s: float = 5.0
     max_body_bytes: int = 10_240 * MEBIBYTE
     receive_timeout_s: float = 60.0
@@ -81,8 +90,10 @@ class ServerOptions:
                 "write one into a file that only you can read and name it with --password-file, "
                 "or use --host 127.0.0.1"
             )
-        if self.max_concurrent_queries < 1:
-            raise UsageError("--max-concurrent-queries must be at least 1")
+        if self.max_concurrent_queries < 1 or self.max_concurrent_readers < 1:
+            raise UsageError("--max-concurrent-queries and --reader-max-concurrent must be at least 1")
+        if self.reader.max_threads < 1:
+            raise UsageError("--reader-max-threads must be at least 1")
         return self
 
 

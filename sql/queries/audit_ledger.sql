@@ -2,7 +2,7 @@
 -- Grain: one row per ledger row and rule that it breaks; none where all is well.
 -- Units: counts and offsets.
 -- Time column: none; the whole ledger.
--- Cost: small; one row per 65,536 offsets.
+-- Cost: small; one row per span of the log.
 -- Parameters: limit, the most rows to return.
 SELECT
     source,

@@ -2,7 +2,7 @@
 -- Grain: one row per hole (missing above 0) or overlap (below 0) between two ledger rows of a partition; none where all is well.
 -- Units: offsets. Offsets that retention took (`lost`) are known and no hole.
 -- Time column: none; the whole ledger.
--- Cost: small; one row per 65,536 offsets.
+-- Cost: small; one row per span of the log.
 -- Parameters: limit, the most rows to return.
 SELECT
     source,

@@ -21,7 +21,7 @@ SELECT
     (SELECT sum(calls + test_calls) FROM {database}.windows) AS window_calls
 FROM (
     SELECT
-        count() AS segments,
+        uniqExact(source, source_partition, segment) AS segments,
         sum(records) AS records,
         sum(gaps) AS gaps,
         sum(items) AS items,

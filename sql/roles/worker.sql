@@ -8,3 +8,6 @@ CREATE ROLE IF NOT EXISTS tokentide_worker SETTINGS
 GRANT SELECT, INSERT ON {database}.* TO tokentide_worker;
 
 GRANT SELECT ON system.settings TO tokentide_worker;
+
+-- `tokentide doctor` tells how much room is left.
+GRANT SELECT ON system.disks TO tokentide_worker;

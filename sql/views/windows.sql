@@ -25,7 +25,7 @@ CREATE OR REPLACE VIEW {database}.windows
     errors_by_stage Map(String, Int64) COMMENT 'Errors by the stage that failed; `unknown` if not reported. [calls]',
     model_calls Int64 COMMENT 'Calls that reached the model: not stopped by a stage before it, by an open circuit or a response cache. [calls]',
     model_provider_errors Int64 COMMENT 'Of these, errors at the model call owned by the provider. [calls]',
-    late_calls Int64 COMMENT 'Calls whose window had already ended by the partition\'s newest event time in the segment. [calls]',
+    late_calls Int64 COMMENT 'Calls whose window had already ended by the partition\'s newest event time in the span. [calls]',
     stream_calls Int64 COMMENT 'Streamed calls. [calls]',
     retried_calls Int64 COMMENT 'Calls with more than one attempt. [calls]',
     retried_ok_calls Int64 COMMENT 'Of these, the ones that ended well. [calls]',

@@ -2,8 +2,8 @@
 -- Grain: one row per window, series, source, source_partition, segment and first_offset; all columns of `llm_windows`.
 -- Units: as `windows`.
 -- Time column: window_start.
--- Cost: as `windows`, for which it is the source; the list of segments is read and held in memory, 40 bytes each.
--- A partial counts if its fold is the one that the ledger names for its segment. `SELECT *` is meant: views are created
+-- Cost: as `windows`, for which it is the source; the list of spans is read and held in memory, 40 bytes each.
+-- A partial counts if its fold is the one that the ledger names for its span. `SELECT *` is meant: views are created
 -- again after every migration.
 CREATE OR REPLACE VIEW {database}.windows_in_force
 AS SELECT *

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokentide.schemas.evaluation import EvaluationEvent
-from tokentide.schemas.part import PartEvent
+from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
 
 Int64s = npt.NDArray[np.int64]
@@ -33,12 +32,22 @@ class Refusal(NamedTuple):
     """The refused bytes: of the item where they can be told, else of the record."""
 
 
+Flat = Mapping[str, object]
+"""An event's columns by flat name, those that are known: text, `int`, `float`, `bool`, `Decimal`, a list of texts, or labels
+as a mapping. Content is text, and `input_is_messages` (or `output_…`) is true where that is the JSON text of messages."""
+
+
+OtherKind = PartType | Literal["evaluation"]
+
+
 class Other(NamedTuple):
     """A good event that is no call by itself, and where it came from."""
 
     record: int
     item: int
-    event: PartEvent | EvaluationEvent
+    kind: OtherKind
+    values: Flat
+    """Those that its type has. Without defaults: what it does not say must not hide what its partner says."""
     unknown_fields: int
 
 

@@ -17,8 +17,8 @@ from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US, FUTURE_TOLERANCE_US
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Int64s, Refusal
-from tokentide.stream.decode.reference import item_bytes
+from tokentide.stream.decode.batch import Decoded, Int64s, Other, Refusal
+from tokentide.stream.decode.reference import ItemBytes
 
 
 class ClockLimits(NamedTuple):
@@ -43,12 +43,13 @@ def refuse_wrong_clocks(
         wrong |= time_us < sent_us - limits.age_us
     if not wrong.any():
         return decoded
+    items = ItemBytes(values)
     refused = [
         Refusal(
             int(decoded.record[row]),
             int(decoded.item[row]),
             _problem(int(time_us[row]), int(sent_us[row]), limits),
-            item_bytes(values[decoded.record[row]], int(decoded.item[row])),
+            items.of(int(decoded.record[row]), int(decoded.item[row])),
         )
         for row in np.flatnonzero(wrong).tolist()
     ]
@@ -67,20 +68,24 @@ def _refuse_others(
     decoded: Decoded, values: Sequence[bytes | None], record_timestamps_ms: Int64s, limits: ClockLimits
 ) -> Decoded:
     wrong = {
-        (other.record, other.item): _problem(other.event.timestamp, sent_us, limits)
+        (other.record, other.item): _problem(_time_us(other), sent_us, limits)
         for other in decoded.others
-        if _is_wrong(
-            other.event.timestamp, sent_us := int(record_timestamps_ms[other.record]) * 1_000, limits
-        )
+        if _is_wrong(_time_us(other), sent_us := int(record_timestamps_ms[other.record]) * 1_000, limits)
     }
     if not wrong:
         return decoded
+    items = ItemBytes(values)
     refused = [
-        Refusal(record, item, problem, item_bytes(values[record], item))
-        for (record, item), problem in wrong.items()
+        Refusal(record, item, problem, items.of(record, item)) for (record, item), problem in wrong.items()
     ]
     kept = [other for other in decoded.others if (other.record, other.item) not in wrong]
     return replace(decoded, others=kept, refusals=_with(decoded.refusals, refused))
+
+
+def _time_us(other: Other) -> int:
+    time_us = other.values["timestamp"]
+    assert isinstance(time_us, int)
+    return time_us
 
 
 def _with(refusals: Sequence[Refusal], more: Sequence[Refusal]) -> Sequence[Refusal]:

@@ -13,6 +13,7 @@ from tokentide.stream.enrich.dropping import Dropping
 from tokentide.stream.enrich.failures import classify_errors, scrub_error_messages
 from tokentide.stream.enrich.outcome import add_status, add_window_start
 from tokentide.stream.enrich.redact import redact
+from tokentide.stream.enrich.short_texts import SHORT_TEXTS
 from tokentide.stream.enrich.tokens import add_token_counts
 from tokentide.stream.pricing.book import PriceBook
 from tokentide.stream.pricing.table import RateTable
@@ -35,15 +36,21 @@ class Enricher:
 
     @property
     def dropped_texts(self) -> int:
-        """Texts and error messages that could not be redacted, and so were not kept."""
-        return self._message.dropped + (0 if self._text is None else self._text.dropped)
+        """Texts, labels and error messages that could not be redacted, and so were not kept."""
+        kept = 0 if self._text is None else self._text.dropped
+        return self._message.dropped + kept + SHORT_TEXTS.dropped
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows of `EVENT_ROWS` that can be known from the events, with the columns that occur."""
+        table = self.for_windows(table)
+        table = scrub_error_messages(table, MAX_ERROR_MESSAGE, self._message)
+        table = SHORT_TEXTS.table(table)
+        return reduce_content(table, self._content)
+
+    def for_windows(self, table: pa.Table) -> pa.Table:
+        """The same columns as far as windows are made of them; texts are as they were sent. For events whose rows are stored."""
         table = add_status(table)
         table = add_window_start(table)
         table = add_token_counts(table, self._memory)
         table = add_costs(table, self._rates)
-        table = classify_errors(table)
-        table = scrub_error_messages(table, MAX_ERROR_MESSAGE, self._message)
-        return reduce_content(table, self._content)
+        return classify_errors(table)

@@ -1,4 +1,8 @@
-"""Everything that is known of one segment of one source partition: a pure function of the log's prefix."""
+"""Everything that is known of one span of a segment of a source partition: a pure function of the log from its first offset on.
+
+As a rule a segment is one span. It has more where reading it again would take too long (`extent`), and where retention took its
+beginning before it could be folded again.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from tokentide.schemas.arrow import LEDGER_ROWS, TIME_US, WINDOW_ROWS
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.arrays import all_true, numbers
 from tokentide.stream.decode.batch import Bools, Int64s
+from tokentide.stream.fold.extent import Extent
 from tokentide.stream.fold.measures import measure
 from tokentide.stream.fold.partials import Span, partial_rows, span_columns
 from tokentide.stream.fold.seen import SeenIds
@@ -35,13 +40,17 @@ class FoldSettings(NamedTuple):
 
 
 class SegmentFold:
-    """The partials and the ledger of one segment.
+    """The partials and the ledger of one span.
 
-    Feed it the events of the segment in the order of the log: `admit` the ids, then `add` the admitted rows. The
+    Feed it the events of the span in the order of the log: `admit` the ids, then `add` the admitted rows. The
     result does not depend on how the log was cut into batches.
     """
 
-    def __init__(self, span: Span, topic: str, settings: FoldSettings, *, lost: int = 0) -> None:
+    def __init__(
+        self, span: Span, topic: str, settings: FoldSettings, extent: Extent, *, lost: int = 0
+    ) -> None:
+        self.extent = extent
+        """How far it goes."""
         self._span = span
         self._topic = topic
         self._ids = SeenIds()
@@ -61,7 +70,7 @@ class SegmentFold:
         return self._span
 
     def admit(self, event_ids: Any) -> Bools:
-        """Return which rows are the first of their id in this segment; count the others as duplicates."""
+        """Return which rows are the first of their id in this span; count the others as duplicates."""
         repeated = self._ids.add(event_ids)
         self._count["duplicates"] += int(np.count_nonzero(repeated))
         return ~repeated
@@ -110,7 +119,7 @@ class SegmentFold:
         self._count["incomplete_events"] += incomplete_events
 
     def wait_for(self, pending: Sequence[tuple[int, int]]) -> None:
-        """Parts of calls at these places (offset, item) still wait, where the segment has been read so far."""
+        """Parts of calls at these places (offset, item) still wait, where the span has been read so far."""
         self._pending = tuple(pending)
 
     def read(self, *, next_offset: int, records: int, items: int, unknown_fields: int = 0) -> None:
@@ -140,7 +149,7 @@ class SegmentFold:
         return rows
 
     def ledger_row(self) -> pa.Table:
-        """The segment's row of `llm_ledger`."""
+        """The span's row of `llm_ledger`."""
         rejects = sum(self._rejects.values())
         count = self._count
         columns = span_columns(self._span, 1)
@@ -155,6 +164,7 @@ class SegmentFold:
         columns["max_timestamp"] = pa.array([self._newest_us if known else None], TIME_US)
         columns["pending_offsets"] = [[offset for offset, _ in self._pending]]
         columns["pending_items"] = [[item for _, item in self._pending]]
+        columns["limited_from"] = [self.extent.limited_from]
         return pa.table(columns, schema=LEDGER_ROWS)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from tokentide.schemas.part import PartEvent
+from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
-from tokentide.stream.decode.batch import Int64s, Other
-from tokentide.stream.decode.decoder import finished, flat_table
-from tokentide.stream.join.call import part_values
+from tokentide.stream.decode.batch import Flat, Int64s, Other
+from tokentide.stream.decode.rows import finished
+from tokentide.stream.join.call import bounded
 from tokentide.stream.join.waiting import Arrived, Joined, LogPlace, WaitingParts
 from tokentide.stream.segment_batch import Calls
 from tokentide.stream.texts import pick
@@ -23,11 +23,12 @@ class PartOf(NamedTuple):
 
     record: int
     item: int
-    event: PartEvent
+    kind: PartType
+    values: Flat
 
 
 class Records(NamedTuple):
-    """The records of a batch that lie in one segment."""
+    """The records of a batch that lie in one span."""
 
     first: int
     """Position of the first of them in the batch."""
@@ -60,16 +61,15 @@ class Join(NamedTuple):
 def parts_of(others: Sequence[Other]) -> list[PartOf]:
     """Those of them that are parts."""
     return [
-        PartOf(other.record, other.item, other.event)
+        PartOf(other.record, other.item, other.kind, other.values)
         for other in others
-        if isinstance(other.event, PartEvent)
+        if other.kind != "evaluation"
     ]
 
 
 def arrived(part: PartOf, offset: int, sent_ms: int) -> Arrived:
     """The part as it waits."""
-    place = LogPlace(offset, part.item)
-    return Arrived(place, sent_ms, part.event.event_type, part_values(part.event))
+    return Arrived(LogPlace(offset, part.item), sent_ms, part.kind, bounded(part.values))
 
 
 def join(waiting: WaitingParts, parts: Sequence[PartOf], records: Records) -> Join:
@@ -109,10 +109,14 @@ def _worth_a_visit(waiting: WaitingParts, of_record: dict[int, list[PartOf]], ti
     return sorted({*of_record, *late, *overfull})
 
 
-def with_joined(calls: Calls, joined: Sequence[tuple[int, Joined]]) -> Calls:
+ToTable = Callable[[Sequence[Flat]], pa.Table]
+"""Makes the table of events by flat values."""
+
+
+def with_joined(calls: Calls, joined: Sequence[tuple[int, Joined]], to_table: ToTable) -> Calls:
     """Put the calls made of parts among those that came whole."""
     rows = [call.values for _, call in joined]
-    table = finished(flat_table(rows))
+    table = finished(to_table(rows))
     made_of = [str(row["assembled_from"]) for row in rows]
     incomplete = [True if row.get("incomplete") else None for row in rows]
     table = table.append_column("assembled_from", pick(made_of, np.arange(len(rows))))

@@ -7,29 +7,22 @@ from typing import Final
 
 from tokentide.schemas.call import contradiction as numbers_contradict
 from tokentide.schemas.limits import MAX_DURATION_MS, MAX_ERROR_MESSAGE, MAX_LABELS
-from tokentide.schemas.part import PartEvent, PartType
+from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
-from tokentide.stream.decode.reference import WITH_DEFAULT, flat_values
-
-Flat = Mapping[str, object]
-"""An event's columns by flat name, those that are known: as `flat_values` gives them."""
+from tokentide.stream.decode.batch import Flat
 
 _CONTENT: Final = ("input", "output")
 _MESSAGE_CHARACTERS: Final = 4 * MAX_ERROR_MESSAGE
 
 
-def part_values(part: PartEvent) -> Flat:
-    """The columns that a part brings. A default is what a part does not know, so that it hides nothing of the other's.
-
-    Of an error's message, which the contract does not bound, no more than scrubbing reads of it.
+def bounded(values: Flat) -> Flat:
+    """The columns that a part brings, with no more of an error's message, which the contract does not bound, than scrubbing
+    reads of it.
     """
-    values = flat_values(part)
-    if isinstance(message := values.get("error_message"), str):
-        values["error_message"] = message[:_MESSAGE_CHARACTERS]
-    for name in WITH_DEFAULT:
-        if values.get(name) == "default":
-            del values[name]
+    message = values.get("error_message")
+    if isinstance(message, str) and len(message) > _MESSAGE_CHARACTERS:
+        return {**values, "error_message": message[:_MESSAGE_CHARACTERS]}
     return values
 
 

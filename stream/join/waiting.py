@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from tokentide.schemas.part import PartType
 from tokentide.schemas.problems import Problem
+from tokentide.stream.decode.batch import Flat
 from tokentide.stream.join.call import (
-    Flat,
     contradiction,
     crowded_out_request,
     lone_answer,
@@ -225,5 +225,8 @@ def _key(values: Flat) -> tuple[object, object]:
 
 def _size(values: Flat) -> int:
     """About what it takes in memory; the same on every machine, because what is given up follows from it."""
-    texts = (value for value in values.values() if isinstance(value, str))
-    return _PART_BYTES + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)
+    size = _PART_BYTES
+    for value in values.values():
+        if type(value) is str:
+            size += len(value) if value.isascii() else 4 * len(value)
+    return size

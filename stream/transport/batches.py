@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiokafka.consumer.fetcher import FetchResult
 from faust.types import TP
 
-from tokentide.stream.transport.fetched import Fetched, drain, size_in_bytes
+from tokentide.stream.transport.fetched import Fetched, Sift, drain, size_in_bytes
 
 SMALL_BYTES: Final = 262_144
 """A fetch of less, as it came from the broker, is small."""
@@ -18,6 +18,10 @@ SMALL_BYTES: Final = 262_144
 PAUSE_S: Final = 0.3
 """From one small fetch of a partition to the next. A batch costs some 5 ms whatever is in it; without a
 pause a worker would take two hundred of them a second, of fifty events each."""
+
+FAR: Final = 4
+"""Where more than so many fetches like this one lie between what was taken and what is wanted next, they are not fetched. A seek
+throws away what has been fetched ahead."""
 
 
 class Batches:
@@ -27,6 +31,8 @@ class Batches:
         """Make it; the clock gives seconds, never backwards."""
         self._clock = clock
         self._taken_s: dict[Any, float] = {}
+        self.sifts: Mapping[Any, Sift] = {}
+        """Of partitions of which not all is wanted yet."""
 
     async def next(self, fetcher: Any, partitions: set[TP], patience_s: float) -> dict[TP, list[Fetched]]:
         """What has been fetched of one partition; waits up to `patience_s` seconds for something.
@@ -63,10 +69,21 @@ class Batches:
             fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - fetch on
             if type(result) is not FetchResult:
                 result.check_raise()
-            elif (batch := drain(tp, result)) is not None:
+            elif (batch := drain(tp, result, self.sifts.get(tp))) is not None:
                 self._taken_s[tp] = now_s
-                return {TP(tp.topic, tp.partition): [batch]}
+                return {TP(tp.topic, tp.partition): [self._skipped(fetcher, tp, batch)]}
         return {}
+
+    def _skipped(self, fetcher: Any, tp: Any, fetched: Fetched) -> Fetched:
+        """With all that is not wanted behind it, if that is much."""
+        batch, sift = fetched.batch, self.sifts.get(tp)
+        if sift is None or batch.end >= sift.until:
+            return fetched
+        wanted = sift.next(batch.end)
+        if wanted - batch.end <= FAR * (batch.end - batch.begin):
+            return fetched
+        fetcher.seek_to(tp, wanted)
+        return fetched._replace(batch=batch._replace(end=wanted))
 
     def _is_early(self, tp: Any, result: Any, now_s: float) -> bool:
         """Whether a fetch is small and the last one was just now: then more may come, which costs nothing more."""

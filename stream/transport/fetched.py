@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka.structs import TopicPartition
 
+from tokentide.stream.decode.batch import Int64s
 from tokentide.stream.record_batch import RecordBatch
 
 Place = tuple[str, int]
@@ -25,6 +27,21 @@ class Fetched(NamedTuple):
     def place(self) -> Place:
         """Where it was fetched."""
         return self.topic, self.partition
+
+
+class Sift(NamedTuple):
+    """What is wanted of a log that is read from further back than all of it is: a few records, and all from an offset on."""
+
+    offsets: Int64s
+    """Of the few; ascending."""
+    until: int
+    """From here on, all are wanted."""
+
+    def next(self, position: int) -> int:
+        """The first offset at or behind the position that is wanted."""
+        place = int(np.searchsorted(self.offsets, position))
+        few = int(self.offsets[place]) if place < len(self.offsets) else self.until
+        return max(position, min(few, self.until))
 
 
 class _WholeBatch:
@@ -63,7 +80,9 @@ class _WholeBatches:
         return _WholeBatch(self._records.next_batch())
 
 
-def _records_of(_: TopicPartition, whole: _WholeBatch) -> Sequence[Any]:
+def _records_of(sift: Sift | None, _: TopicPartition, whole: _WholeBatch) -> Sequence[Any]:
+    if sift is not None and sift.next(whole.base_offset) > whole.offset:
+        return ()
     return whole.records()
 
 
@@ -73,8 +92,10 @@ def size_in_bytes(result: Any) -> int:
     return 0 if fetch is None else int(fetch._records.size_in_bytes())  # noqa: SLF001
 
 
-def drain(tp: TopicPartition, result: Any) -> Fetched | None:
+def drain(tp: TopicPartition, result: Any, sift: Sift | None = None) -> Fetched | None:
     """Take all records of an aiokafka `FetchResult`, or None if it is stale (rebalanced, paused or sought elsewhere).
+
+    With a sift, the producers' batches in which nothing is wanted are not unpacked, which takes most of the time.
 
     Works on the fetcher's own parts (aiokafka 0.14): decompression, checks of the checksum, aborted transactions and
     control records are its code; only its handling of each single record is left out, which is two thirds of the cost.
@@ -84,7 +105,7 @@ def drain(tp: TopicPartition, result: Any) -> Fetched | None:
     fetch = result._partition_records  # noqa: SLF001 - see above
     begin = fetch.next_fetch_offset
     fetch._records = _WholeBatches(fetch._records)  # noqa: SLF001
-    fetch._consumer_record = _records_of  # noqa: SLF001
+    fetch._consumer_record = partial(_records_of, sift)  # noqa: SLF001
     taken = [record for records in fetch for record in records]
     result._update_position()  # noqa: SLF001
     offsets = np.fromiter((record.offset for record in taken), np.int64, len(taken))

@@ -12,7 +12,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from tokentide.stream.transport.batches import Batches
-from tokentide.stream.transport.fetched import Fetched
+from tokentide.stream.transport.fetched import Fetched, Sift
+from tokentide.stream.watched import Fetching
 
 
 class LogBounds(NamedTuple):
@@ -38,6 +39,8 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._batches = Batches()
+        self._calls: dict[int, str] = {}
+        self._called = 0
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         assert isinstance(transport, MicroBatchTransport)
@@ -59,13 +62,47 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
             return await self._batches.next(fetcher, active_partitions, timeout or 0.0)
 
+    @property
+    def calls(self) -> Mapping[int, str]:
+        """What this thread was asked to do and has not done yet, by number; of what is asked here."""
+        return dict(self._calls)
+
+    async def _asked(self, name: str, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        self._called += 1
+        number = self._called
+        self._calls[number] = name
+        try:
+            return await self.call_thread(method, *arguments)
+        finally:
+            del self._calls[number]
+
+    def fetching(self, tp: TP) -> Fetching | None:
+        """What is known of the fetches of a partition, or None if it is not assigned; any thread may ask."""
+        consumer, place = self._ensure_consumer(), TopicPartition(*tp)
+        subscription = consumer._subscription.subscription  # noqa: SLF001 - see `fetched.drain`
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None or place not in assignment.tps:
+            return None
+        state = assignment.state_value(place)
+        arriving = [
+            len(connection._reader._buffer)  # noqa: SLF001
+            for connection in list(consumer._client._conns.values())  # noqa: SLF001
+            if connection._reader is not None  # noqa: SLF001
+        ]
+        return Fetching(
+            end=state.highwater,
+            position=state._position,  # noqa: SLF001 - None before it is known
+            is_waiting=place in consumer._fetcher._records,  # noqa: SLF001
+            answers=(state.timestamp, sum(arriving)),
+        )
+
     async def commit_position(self, positions: Mapping[TP, int]) -> bool:
         """Commit; return False if the group has moved on without us.
 
         Raises:
             aiokafka.errors.KafkaError: the broker could not be reached or refused; the outcome is unknown.
         """
-        accepted: bool = await self.call_thread(self._commit_position, positions)
+        accepted: bool = await self._asked("commit", self._commit_position, positions)
         return accepted
 
     async def _commit_position(self, positions: Mapping[TP, int]) -> bool:
@@ -79,7 +116,7 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
 
     async def log_bounds(self) -> Mapping[TP, LogBounds]:
         """Ask the broker about every assigned partition."""
-        bounds: Mapping[TP, LogBounds] = await self.call_thread(self._log_bounds)
+        bounds: Mapping[TP, LogBounds] = await self._asked("bounds of the logs", self._log_bounds)
         return bounds
 
     async def _log_bounds(self) -> Mapping[TP, LogBounds]:
@@ -93,7 +130,9 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
 
     async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
         """See `MicroBatchConsumer.offsets_since`."""
-        offsets: Mapping[TP, int | None] = await self.call_thread(self._offsets_since, timestamp_ms, places)
+        offsets: Mapping[TP, int | None] = await self._asked(
+            "offsets by time", self._offsets_since, timestamp_ms, places
+        )
         return offsets
 
     async def _offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
@@ -105,12 +144,14 @@ class MicroBatchThread(driver.AIOKafkaConsumerThread):
             for tp, offset in found.items()
         }
 
-    async def seek_all(self, positions: Mapping[TP, int]) -> None:
-        """Read on from these positions."""
-        await self.call_thread(self._seek_all, positions)
+    async def seek_all(self, positions: Mapping[TP, int], sifts: Mapping[TP, Sift]) -> None:
+        """Read on from these positions, leaving out what sifts do not want."""
+        await self._asked("seek", self._seek_all, positions, sifts)
 
-    async def _seek_all(self, positions: Mapping[TP, int]) -> None:
+    async def _seek_all(self, positions: Mapping[TP, int], sifts: Mapping[TP, Sift]) -> None:
         consumer = self._ensure_consumer()
+        kept = {tp: sift for tp, sift in self._batches.sifts.items() if tp not in positions}
+        self._batches.sifts = kept | {tp: sift for tp, sift in sifts.items() if tp in positions}
         for tp, position in positions.items():
             if TopicPartition(*tp) in consumer.assignment():
                 consumer.seek(TopicPartition(*tp), position)
@@ -132,6 +173,8 @@ class MicroBatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = cast("MutableMapping[TP, int | None]", _NothingRead())
+        self.sifts: Mapping[TP, Sift] = {}
+        """For the next time that partitions are sought: what is wanted before all is."""
 
     def _new_consumer_thread(self) -> MicroBatchThread:
         return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -153,7 +196,7 @@ class MicroBatchConsumer(driver.Consumer):
         thread, transport = self._fetching, cast("MicroBatchTransport", self.transport)
         generation = self.app.consumer_generation_id
         positions = await transport.plan_start(await thread.log_bounds(), generation)
-        await thread.seek_all(positions)
+        await thread.seek_all(positions, self.sifts)
         return positions
 
     async def commit_position(self, positions: Mapping[TP, int]) -> bool:
@@ -172,9 +215,18 @@ class MicroBatchConsumer(driver.Consumer):
             return None
         return end
 
+    def fetching(self, tp: TP) -> Fetching | None:
+        """See `MicroBatchThread.fetching`."""
+        return self._fetching.fetching(tp)
+
+    @property
+    def calls(self) -> Mapping[int, str]:
+        """See `MicroBatchThread.calls`."""
+        return self._fetching.calls
+
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Read these partitions on from these positions; batches fetched before may still arrive."""
-        await self._fetching.seek_all(positions)
+        await self._fetching.seek_all(positions, self.sifts)
 
     async def offsets_since(self, timestamp_ms: int, places: Iterable[TP]) -> Mapping[TP, int | None]:
         """Of each partition the first offset that was sent at a time or later; None where there is none."""

@@ -43,6 +43,18 @@ def stages(repository: Path) -> list[Stage]:
 
 
 @pytest.fixture(scope="module")
+def build(stages: list[Stage]) -> Stage:
+    """The stage that makes what the image runs."""
+    (found,) = (stage for stage in stages if stage.name == "build")
+    return found
+
+
+def copied_from_the_clone(stage: Stage) -> list[list[str]]:
+    """The words of each `COPY` that takes something of the clone."""
+    return [copy.words for copy in stage.all("COPY") if not copy.words[0].startswith("--from=")]
+
+
+@pytest.fixture(scope="module")
 def ignore(repository: Path) -> Ignore:
     return Ignore((repository / ".dockerignore").read_text(encoding="utf-8"))
 
@@ -56,12 +68,11 @@ def context(repository: Path, ignore: Ignore, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def source(stages: list[Stage], context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working folder of the first stage when all is copied."""
+def source(build: Stage, context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of the stage that builds when all is copied."""
     folder = tmp_path_factory.mktemp("docker") / "src"
     folder.mkdir()
-    for copy in stages[0].all("COPY"):
-        *names, target = copy.words
+    for *names, target in copied_from_the_clone(build):
         for name in names:
             if (context / name).is_dir():
                 shutil.copytree(context / name, folder / target, symlinks=True)
@@ -115,22 +126,22 @@ def product_files(repository: Path) -> set[str]:
 
 class TestContext:
     def test_what_is_copied_is_seen(self, stages, context):
-        copies = stages[0].all("COPY")
+        copies = [words for stage in stages for words in copied_from_the_clone(stage)]
         assert copies
-        for copy in copies:
-            for name in copy.words[:-1]:
+        for words in copies:
+            for name in words[:-1]:
                 assert (context / name).exists(), f"{name} is left out by .dockerignore, or is not there"
 
     def test_all_that_is_seen_is_copied(self, stages, context):
         """Else a file would change layers without being in them."""
-        copied = {name for copy in stages[0].all("COPY") for name in copy.words[:-1]}
+        copied = {name for stage in stages for words in copied_from_the_clone(stage) for name in words[:-1]}
         assert {path.name for path in context.iterdir()} == copied
 
     @pytest.mark.parametrize(
         "path",
         [
             ".git/config", ".venv/bin/python", ".env", "tests/conftest.py", "tokentide-data/clickhouse/x",
-            "stream/__pycache__/worker.cpython-313.pyc", "tokentide/__pycache__/x.pyc", "tokentide.toml", "Dockerfile",
+            "native/target/release/x", "native/dist/x.whl", "stream/__pycache__/worker.cpython-313.pyc", "tokentide/__pycache__/x.pyc", "tokentide.toml", "Dockerfile",
         ],
     )  # fmt: skip
     def test_what_is_not_of_the_product_is_not_seen(self, ignore, path):
@@ -144,7 +155,7 @@ class TestContext:
 
 
 class TestStages:
-    def test_both_have_the_same_python_which_is_one_of_the_project(self, stages, repository):
+    def test_all_have_the_same_python_which_is_one_of_the_project(self, stages, repository):
         """The packages are compiled for it."""
         (base,) = {stage.base for stage in stages}
         found = re.fullmatch(r"python:(3\.\d+)-slim", base)
@@ -153,22 +164,22 @@ class TestStages:
         assert f"Programming Language :: Python :: {found[1]}" in project["classifiers"]
 
     def test_the_dependencies_are_those_of_the_lock_file_without_what_development_needs(
-        self, stages, repository
+        self, build, repository
     ):
-        install = stages[0].all("RUN")[1].rest
+        install = build.all("RUN")[1].rest
         assert "--locked" in install
         assert "--no-dev" in install
         (extra,) = re.findall(r"--extra (\w+)", install)
         project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert extra in project["optional-dependencies"]
 
-    def test_the_builder_is_pinned(self, stages):
-        assert re.search(r"\buv==\d+\.\d+\.\d+$", stages[0].all("RUN")[0].rest)
+    def test_the_builder_is_pinned(self, build):
+        assert re.search(r"\buv==\d+\.\d+\.\d+$", build.all("RUN")[0].rest)
 
-    def test_code_comes_after_the_dependencies(self, stages):
+    def test_code_comes_after_the_dependencies(self, build):
         """Else every change of code would install them again."""
-        names = [instruction.name for instruction in stages[0].instructions]
-        first_code = next(i for i, inst in enumerate(stages[0].instructions) if inst.words[0] == "tokentide")
+        names = [instruction.name for instruction in build.instructions]
+        first_code = next(i for i, inst in enumerate(build.instructions) if inst.words[0] == "tokentide")
         assert names[:first_code].count("RUN") == 2
         assert names[first_code:].count("RUN") == 1
 
@@ -184,6 +195,14 @@ class TestStages:
         order = [instruction.name for instruction in last.instructions]
         assert order.index("RUN") < order.index("USER") < order.index("WORKDIR")
 
+    def test_the_native_decoder_is_built_from_the_clone_and_installed(self, stages, build):
+        (native,) = (stage for stage in stages if stage.name == "native")
+        assert copied_from_the_clone(native) == [["native", "native"]]
+        wheels = "/wheels"
+        assert f"--wheel-dir {wheels} ./native" in native.all("RUN")[-1].rest
+        assert ["--from=native", wheels, wheels] in [copy.words for copy in build.all("COPY")]
+        assert f"{wheels}/*.whl" in build.all("RUN")[-1].rest
+
     def test_the_image_runs_what_compose_gives_it(self, stages, repository):
         last = stages[-1]
         (entry,), (default,) = last.all("ENTRYPOINT"), last.all("CMD")
@@ -193,10 +212,10 @@ class TestStages:
             if service.build:
                 assert (repository / service.build / "Dockerfile").is_file()
 
-    def test_what_is_built_is_what_is_run(self, stages):
+    def test_what_is_built_is_what_is_run(self, stages, build):
         (copy,) = stages[-1].all("COPY")
-        assert copy.words == [f"--from={stages[0].name}", "/app", "/app"]
-        assert all("--target /app" in run.rest for run in stages[0].all("RUN")[1:])
+        assert copy.words == [f"--from={build.name}", "/app", "/app"]
+        assert all("--target /app" in run.rest for run in build.all("RUN")[1:])
         assert "PYTHONPATH=/app" in stages[-1].all("ENV")[0].words
 
 

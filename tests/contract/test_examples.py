@@ -29,7 +29,6 @@ from tokentide.schemas.json_schema import FILES, FOLDER, schema_text
 from tokentide.schemas.part import PART_TYPES, PartEvent
 from tokentide.schemas.problems import problem_of
 from tokentide.schemas.rejects import DeadLetter, RejectReason
-from tokentide.stream.decode import decoder as decoder_module
 from tokentide.stream.decode.batch import Refusal
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
 from tokentide.stream.decode.decoder import Decoder
@@ -92,11 +91,6 @@ bad = pytest.mark.parametrize("example", BAD, ids=lambda example: example.name)
 @pytest.fixture(scope="module")
 def enricher() -> Enricher:
     return Enricher([GenaiBook()], ContentRules(hash_key=b"examples"), TokenMemory())
-
-
-@pytest.fixture(autouse=True)
-def _columnar_wherever_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder_module, "SMALLEST_SPLIT", 0)  # so short a batch would not be worth its while
 
 
 def clock_of(example: Example) -> ClockLimits:

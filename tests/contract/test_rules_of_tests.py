@@ -24,7 +24,11 @@ CLOCKS: Final = {
 WAITING: Final = {"wait", "join", "communicate", "result", "flush", "timeout", "wait_for", "settimeout"}
 """Methods whose last argument may be a limit of time; that of others is called `timeout`."""
 EXCEPT: Final = {
-    "no clock is read": {"support/waiting.py"},
+    "no clock is read": {
+        "support/waiting.py",
+        "support/loop_probe.py",  # CPU of one thread
+        "unit/stream/test_loop_is_free.py",  # in proportion to that of all
+    },
     "children are bound to the tests": {"support/children.py"},
     "the process is left as it was": {"support/isolation.py"},
     "limits are against hanging only": {"unit/stream/test_worker_watch.py"},  # its clock is virtual

@@ -461,3 +461,33 @@ def test_rows_whose_retention_has_ended_are_no_difference(new_database):
 def test_a_name_that_is_no_identifier_is_refused(engine):
     with pytest.raises(InvalidIdentifierError):
         run_audit(engine, "x; DROP TABLE y")
+
+
+class RefusedSettingsError(Exception):
+    """What ClickHouse says of a SETTINGS clause."""
+
+    def __init__(self, code):
+        self.code = code
+
+
+class ConstrainedClient:
+    """A user who may not change how much memory a query takes."""
+
+    def __init__(self, client, code):
+        self._client, self._code = client, code
+
+    def query(self, text, parameters=None):
+        if "SETTINGS" in text:
+            raise RefusedSettingsError(self._code)
+        return self._client.query(text, parameters)
+
+
+@pytest.mark.parametrize("code", [164, 452])
+def test_where_limits_may_not_be_set_the_servers_own_hold(database, code):
+    database.store(_log())
+    assert run_audit(ConstrainedClient(database.client, code), database.name) == _audit(database)
+
+
+def test_other_refusals_are_errors(database):
+    with pytest.raises(RefusedSettingsError):
+        run_audit(ConstrainedClient(database.client, 241), database.name)

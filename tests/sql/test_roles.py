@@ -38,6 +38,18 @@ def test_settings_of_a_role_exist(engine, name):
     assert used <= known
 
 
+def test_the_analyst_may_ask_what_the_doctor_and_the_audit_ask(repository):
+    granted = {
+        target
+        for statement in _statements("analyst")
+        for target in re.findall(r"GRANT SELECT ON (\S+)", statement)
+    }
+    files = [repository / "cli" / "doctor" / "clickhouse_checks.py", *(repository / "sql").glob("*.py")]
+    asked = {name for file in files for name in re.findall(r"FROM (system\.\w+)", file.read_text())}
+    assert "system.disks" in asked
+    assert asked <= granted
+
+
 def test_the_analyst_may_only_select():
     grants = [statement for statement in _statements("analyst") if statement.startswith("GRANT")]
     assert grants

@@ -84,13 +84,13 @@ def _event_type(field):
 
 
 def _row_type(field):
-    """Of partials and ledger rows: nothing is unknown there but the times of an empty segment."""
+    """Of partials and ledger rows: nothing is unknown there but the times of an empty span, and what an older version did not tell."""
     if pa.types.is_list(field.type):
         return f"Array({_SCALARS[field.type.value_type]})"
     if pa.types.is_map(field.type):
         key = "Int16" if field.type.key_type == pa.int16() else _NAME
         return f"Map({key}, Int64)"
-    if field.name in ("min_timestamp", "max_timestamp"):
+    if field.name in ("min_timestamp", "max_timestamp", "limited_from"):
         return f"Nullable({_SCALARS[field.type]})"
     return _SCALARS.get(field.type, _NAME)
 

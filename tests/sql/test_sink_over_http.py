@@ -104,6 +104,22 @@ def test_what_a_worker_stores_over_http_agrees(settings, client, compression):
     assert (report.totals.event_rows, report.totals.window_calls) == (2000, 2000)
 
 
+def test_a_user_who_may_only_read_can_audit(server, settings, client):
+    log = [event(n, timestamp=START) for n in range(20)]
+    sink = _sink(settings)
+    sink.insert("llm_events", event_table(log))
+    sink.insert("llm_windows", partial_table(log[:-1]))
+    sink.insert("llm_ledger", ledger_table(log))
+    sink.close()
+    reader = open_client(
+        ClickHouseSettings.model_validate({"url": f"http://reader@127.0.0.1:{server}/tokentide"})
+    )
+    report = run_audit(reader, "tokentide")
+    reader.close()
+    assert report == run_audit(client, "tokentide")
+    assert {result.check.name for result in report.differences} == {"audit_minutes", "audit_series"}
+
+
 def test_a_second_run_of_the_migrations_over_http_does_nothing(settings):
     client = open_client(settings)
     assert migrate(client, "tokentide") == []

@@ -219,4 +219,5 @@ def ledger_row(
         "max_timestamp": max(timestamps),
         "pending_offsets": [],
         "pending_items": [],
+        "limited_from": first_offset,
     } | overrides

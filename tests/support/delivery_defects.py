@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.support.delivery_model import Defect
+from tokentide.stream.decode.batch import Int64s
+from tokentide.stream.fold.extent import Extent
+from tokentide.stream.fold.segment import SegmentFold
 from tokentide.stream.ingest import Ingest
+from tokentide.stream.partition import PartitionFold
 from tokentide.stream.resume import Start
 
 
@@ -50,6 +54,21 @@ class TakesAnyGeneration(Ingest):
         await super().take(fetched, of_now)
 
 
+class _EndsWithTheBatch(Extent):
+    def end(self, offsets: Int64s, cost_ns: Int64s, read_to: int) -> int:
+        super().end(offsets, cost_ns, read_to)
+        return min(read_to, self._latest)
+
+
+class EndsSpansWithBatches(PartitionFold):
+    """Ends a span that is full with the batch in hand."""
+
+    def _open_span(self) -> SegmentFold:
+        span = super()._open_span()
+        span.extent.__class__ = _EndsWithTheBatch
+        return span
+
+
 def _from_the_commit(start: Start, committed: int | None) -> Start:
     return start if committed is None else start._replace(read_from=committed)
 
@@ -64,7 +83,15 @@ def _without_what_waits(start: Start, committed: int | None) -> Start:
     return start._replace(waiting=())
 
 
-DEFECTS_OF_PARTS = {"what waits is forgotten": Defect(plan=_without_what_waits)}
+def _as_if_known(start: Start, committed: int | None) -> Start:
+    del committed
+    return start._replace(is_provisional=False)
+
+
+DEFECTS_OF_PARTS = {
+    "what waits is forgotten": Defect(plan=_without_what_waits),
+    "stored without the ledger": Defect(plan=_as_if_known),
+}
 """Found only where calls come in parts."""
 
 DEFECTS = {
@@ -74,4 +101,5 @@ DEFECTS = {
     "any generation": Defect(TakesAnyGeneration),
     "no seek back": Defect(plan=_from_the_commit),
     "stored_to forgotten": Defect(plan=_all_again),
+    "spans end with batches": Defect(partition=EndsSpansWithBatches),
 }

@@ -3,7 +3,7 @@
 A log of one or two partitions with gaps; a group that keeps committed offsets and refuses the commits of an older
 generation; stores that keep the highest version per identity, as ClickHouse and a reader of the windows topic do.
 Each worker is the real `Ingest` over the real fold. Workers come and go: they are killed between any two writes, so that
-inserts are torn; inserts are repeated; writes are given up, after which a worker makes its last checkpoint; the store is
+inserts are torn; batches are folded in slices, between which anything happens; inserts are repeated; writes are given up, after which a worker makes its last checkpoint; the store is
 away until memory is full; partitions are assigned anew under a worker or given to another, and the old owner goes on
 writing, torn too; batches fetched before a rebalance or a seek arrive after it. With `Faults.retention` the log also
 loses its beginning, below the commit and above it.
@@ -30,6 +30,7 @@ from tokentide.stream.counts import IngestCounts
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.durable import EVALUATIONS_TABLE, EVENTS_TABLE, LEDGER_TABLE, WINDOWS_TABLE
+from tokentide.stream.fold.extent import SpanLimits
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.join.waiting import JoinLimits
@@ -37,7 +38,8 @@ from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import Enrich, OutOfStepError, PartitionFold, PartitionRules
 from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.reject_alarm import RejectAlarm
-from tokentide.stream.resume import LedgerEntry, Start, plan_start, segments_to_ask
+from tokentide.stream.resume import LedgerEntry, Start, plan_start, provisional_start, segments_to_ask
+from tokentide.stream.slices import Cut, Slices
 from tokentide.stream.transport.fetched import Fetched, Place
 
 TOPIC = "llm.events"
@@ -46,6 +48,12 @@ SOURCE_NAME = f"{TOPIC}:id"
 
 SHORT_WAITS = JoinLimits(answer_wait_ms=120_000, request_wait_ms=40_000, room_bytes=20_000)
 """A request waits for some twelve records of `random_log`, an answer for four, and ten parts have room."""
+
+WHOLE_SEGMENTS = SpanLimits(work_ns=1 << 62)
+SHORT_SPANS = SpanLimits(work_ns=40_000)
+"""Some seven ordinary records; one refused item, or one part, is a span of its own."""
+LONGER_SPANS = SpanLimits(work_ns=200_000)
+"""Some three parts. Ordinary records have room for all of a segment of 16 offsets."""
 
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
@@ -154,6 +162,8 @@ class Faults(NamedTuple):
     retention: bool = False
     zombies: bool = True
     """Who loses its partitions may go on writing; else it ends."""
+    provisional: float = 0.0
+    """Of a partition that is assigned: the ledger does not answer in time."""
 
 
 NO_FAULTS = Faults()
@@ -165,9 +175,40 @@ class Defect(NamedTuple):
     ingest: type[Ingest] = Ingest
     plan: Callable[[Start, int | None], Start] = lambda start, _: start
     """Changes where a worker begins; also told the committed offset."""
+    partition: type[PartitionFold] = PartitionFold
 
 
 SOUND = Defect()
+
+
+class Between:
+    """Does the work that the core's thread does, and lets anything happen before and after each piece of it."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    async def run(self, name: str, work: Callable[[], Any]) -> Any:
+        """See `tokentide.stream.core_thread.Serial`."""
+        del name
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
+        result = work()
+        if self._chance.random() < 0.3:
+            await pause(self._chance)
+        return result
+
+
+class AnySlices(Slices):
+    """Cuts anywhere: what a clock might decide."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def work_off(self, cut: Cut, work: Callable[[RecordBatch], Any]) -> Any:
+        """The next one to five records, or all."""
+        part, _ = cut.next(self._chance.choice((1, 500, 1_500, 1 << 30)))
+        return work(part)
 
 
 class Process:
@@ -188,6 +229,8 @@ class Process:
             self._new_partition,
             Pace(seconds=1.0, max_seconds=1.0, rows=1 << 30, held_bytes=faults.held_bytes),
             IngestCounts(RejectAlarm(share=0.5, run=1000), clock=lambda: 0.0),
+            work=Between(world.chance),
+            slices=AnySlices(world.chance),
         )
 
     # --- what the worker's shell and the consumer do
@@ -199,19 +242,29 @@ class Process:
         world.generation += 1
         self._generation = world.generation
         await pause(self._chance)
-        self.ingest.begin(self._plan(world.places), self._generation)
+        starts = {place: self._first_plan(place[1]) for place in world.places}
+        self._seek(starts)
+        self._durable |= {place: world.committed.get(place[1], 0) for place in starts}
+        self.ingest.begin(starts, self._generation)
 
-    def _plan(self, places: Sequence[Place]) -> Mapping[Place, Start]:
-        starts = {place: self._world.plan(place[1]) for place in places}
+    def _first_plan(self, partition: int) -> Start:
+        if self._chance.random() < self._faults.provisional:
+            return self._world.plan_without_ledger(partition)
+        start = self._world.plan(partition)
+        self._world.starts.append((partition, start))
+        return start
+
+    def _seek(self, starts: Mapping[Place, Start]) -> None:
         self._positions |= {place: start.fetch_from for place, start in starts.items()}
-        self._durable |= {place: self._world.committed.get(place[1], 0) for place in places}
-        return starts
 
     async def _rewind(self, places: Sequence[Place]) -> None:
         generation = self._generation
         await self._moment()
         if generation == self._generation:
-            self.ingest.begin_again(self._plan(places), generation)
+            starts = {place: self._world.plan(place[1]) for place in places}
+            self._durable |= {place: self._world.committed.get(place[1], 0) for place in places}
+            sought = self.ingest.begin_again(starts, generation)
+            self._seek({place: starts[place] for place in sought})
 
     async def _begin_anew(self, places: Sequence[Place]) -> None:
         raise AssertionError(f"the log of {places} has never lost its end")
@@ -304,7 +357,7 @@ class Process:
 
     def _new_partition(self, place: Place, start: Start) -> PartitionFold:
         source, world = Source(SOURCE_NAME, *place), self._world
-        return PartitionFold(source, start, world.rules, Decoder(), world.enrich)
+        return world.defect.partition(source, start, world.rules, Decoder(), world.enrich)
 
     async def _moment(self) -> None:
         """Between two instructions: others go on, this one may end."""
@@ -385,6 +438,8 @@ class World:
     generation: int = 0
     stored_again: list[tuple[int, int]] = field(default_factory=list)
     """Partition and offset of rows, letters and commits below the commit at which their worker began: a defect."""
+    starts: list[tuple[int, Start]] = field(default_factory=list)
+    """Where workers began, by partition."""
     has_lost: bool = False
     """Retention has taken something."""
     store_is_open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -404,21 +459,30 @@ class World:
                 row["version"],
                 row["fold"],
                 row["lost"],
-                tuple(zip(row["pending_offsets"], row["pending_items"], strict=True)),
+                tuple(zip(row["pending_offsets"], row["pending_items"], strict=True))
+                if key[2] in asked
+                else (),
+                row["limited_from"],
             )
             for key, row in self.stores.ledger.items()
-            if key[:2] == (SOURCE_NAME, partition) and key[2] in asked
+            if key[:2] == (SOURCE_NAME, partition) and key[2] >= asked[0]
         ]
-        return self.defect.plan(plan_start(committed, earliest, entries, self.rules.fold_id), committed)
+        start = plan_start(committed, earliest, entries, self.rules.fold_id)
+        return self.defect.plan(start, committed)
+
+    def plan_without_ledger(self, partition: int) -> Start:
+        """Where a worker begins meanwhile."""
+        committed, earliest = self.committed.get(partition), self.log.earliest[partition]
+        return self.defect.plan(provisional_start(committed, earliest), committed)
 
     def has_read(self, partition: int) -> bool:
         """Whether nothing is left to do: all is committed, or stored, and retention took what would be read again."""
         end = self.log.ends[partition]
         return self.committed.get(partition) == end or self.plan(partition).read_from == end
 
-    def run(self, *, steps: int) -> None:
+    def run(self, *, steps: int, finish: bool = True) -> None:
         """Let workers work under faults for some steps, then let one finish in peace."""
-        run_virtually(self._run(steps))
+        run_virtually(self._run(steps, finish=finish))
 
     async def new_process(self, faults: Faults) -> Process:
         """A worker that has just been given all partitions."""
@@ -426,7 +490,7 @@ class World:
         await process.join()
         return process
 
-    async def _run(self, steps: int) -> None:
+    async def _run(self, steps: int, *, finish: bool) -> None:
         self.store_is_open.set()
         owner = await self.new_process(self.faults)
         zombies: list[Process] = []
@@ -440,7 +504,8 @@ class World:
                 owner = await self.new_process(self.faults)
         await owner.kill()
         self.store_is_open.set()
-        await (await self.new_process(NO_FAULTS)).finish()
+        if finish:
+            await (await self.new_process(NO_FAULTS)).finish()
         for zombie in zombies:
             await self._last_words(zombie)
 
@@ -542,7 +607,13 @@ def known(events: Rows) -> Rows:
     }
 
 
-def rules(*, fold_id: int = 1, series_cap: int = 3, joins: JoinLimits = SHORT_WAITS) -> PartitionRules:
+def rules(
+    *,
+    fold_id: int = 1,
+    series_cap: int = 3,
+    joins: JoinLimits = SHORT_WAITS,
+    spans: SpanLimits = WHOLE_SEGMENTS,
+) -> PartitionRules:
     """Rules with a small cap, so that it matters."""
     fold = FoldSettings(("service", "model", "variant"), series_cap)
-    return PartitionRules(fold, fold_id, ClockLimits(), LetterPolicy(), joins)
+    return PartitionRules(fold, fold_id, ClockLimits(), LetterPolicy(), joins, spans)

@@ -106,6 +106,10 @@ class Fetcher:
         self._wait_consume_future = None
         self._waiters: list[asyncio.Future[None]] = []
         self.notified = 0
+        self.sought: list[tuple[TopicPartition, int]] = []
+
+    def seek_to(self, tp: TopicPartition, offset: int) -> None:
+        self.sought.append((tp, offset))
 
     def _notify(self, _: object) -> None:
         self.notified += 1

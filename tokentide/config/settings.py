@@ -33,10 +33,12 @@ ContentPolicy = Literal["hash", "keep", "none"]
 DeadLetterPolicy = Literal["full", "hash"]
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+DecoderChoice = Literal["auto", "native", "python"]
 Stage = Literal["ingest", "detect"]
 
 _TOPIC_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_ALLOWED_HOST: Final = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 def _listed(value: object) -> object:
@@ -228,6 +230,10 @@ class WorkerSettings(_Group):
     stages: Annotated[tuple[Stage, ...], BeforeValidator(_listed)] = Field(
         default=("ingest", "detect"), min_length=1, description="What this worker does, with commas."
     )
+    decoder: DecoderChoice = Field(
+        default="auto",
+        description="What decodes events: the native decoder where `tokentide-native` is installed (auto), it or nothing (native), or Python.",
+    )
     checkpoint_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two checkpoints while little changes."
     )
@@ -266,7 +272,7 @@ class WorkerSettings(_Group):
     stall_seconds: float = Field(
         default=60.0,
         ge=5,
-        description="The process ends when it falls behind and stores nothing for so long.",
+        description="The process ends when something hangs for so long: what is waited for in seconds, what is computed in seconds of CPU. Being slow is no hang.",
     )
     metadata_refresh_seconds: float = Field(
         default=60.0,
@@ -301,7 +307,7 @@ class WindowSettings(_Group):
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="Series of a partition's open segment (65,536 offsets); further ones are counted together as "
+        description="Series of a partition's open span (at most 65,536 offsets); further ones are counted together as "
         "`__other__`, and the metric `tokentide_series_overflows_total` counts them.",
     )
 
@@ -420,6 +426,21 @@ class MetricsSettings(_Group):
         le=65_535,
         description="Port to listen on; unset: no server; 0: any free one. Several workers of `up` have this one and the next.",
     )
+    allowed_hosts: Names = Field(
+        default=(),
+        description="Names that it is asked by, with commas, beside addresses, `localhost` and the machine's own name; `.example.org`: all "
+        "names below it; `*`: any. Others get 403, since a web page could have pointed them here.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for number, name in enumerate(names, 1):
+            if _ALLOWED_HOST.fullmatch(name) is None:
+                raise ValueError(
+                    f"entry {number} is no host name, such as worker-1 or .svc.cluster.local (no scheme, no port), nor `*`"
+                )
+        return tuple(name.lower().rstrip(".") for name in names)
 
 
 class LogSettings(_Group):

@@ -21,9 +21,12 @@ NOT_SETTINGS: Final = frozenset(
         "TOKENTIDE_CONFIG",  # the path of the file
         # of the test suites:
         "TOKENTIDE_DELIVERY_SCHEDULES",
+        "TOKENTIDE_FUZZ_RUNS",
+        "TOKENTIDE_FUZZ_SEED",
         "TOKENTIDE_PROPERTY_EXAMPLES",
         "TOKENTIDE_PUBLIC_DATA",
         "TOKENTIDE_REQUIRE_APACHE_KAFKA",
+        "TOKENTIDE_REQUIRE_NATIVE",
         "TOKENTIDE_REQUIRE_PUBLIC_DATA",
     }
 )

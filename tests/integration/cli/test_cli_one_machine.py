@@ -115,6 +115,16 @@ def test_sending_the_same_again_stores_nothing_twice(machine: Machine, service: 
     assert machine.query("SELECT sum(calls) FROM windows WHERE service = {s:String}", s=service) == [["20"]]
 
 
+def test_a_user_of_clickhouse_who_may_only_read_can_do_all_that_reads(machine: Machine, service: str) -> None:
+    assert machine("ship", "-", "--quiet", stdin=events(service, 5)).returncode == 0
+    machine.wait()
+    reader = machine.state["clickhouse_url"].replace("default@", "reader@")
+    for command in (["audit"], ["query", "SELECT count() FROM events"], ["doctor"]):
+        done = machine(*command, "--clickhouse-url", reader)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "reader may not write" in done.stdout
+
+
 def test_the_audit_agrees_and_the_doctor_is_content(machine: Machine, service: str) -> None:
     machine("ship", "-", stdin=events(service, 5))
     machine.wait()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.clickhouse_server import ServerProcess, launch, running
+from tests.support.waiting import HANGING_S, until
 from tokentide.embedded.clickhouse import StartFailure
+from tokentide.embedded.clickhouse.share import concurrent_readers, reader_nice, reading_threads
 
 pytestmark = pytest.mark.embedded
 
+SLOW = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 1"
 SECRET = "the-content-of-a-secret-file"
 
 
@@ -23,6 +27,13 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
     with running(folder, "--reader-max-result-rows", "1000", "--reader-max-execution-s", "5") as server:
         server.sql("CREATE TABLE t (a Int64, s String, file String) ENGINE = MergeTree ORDER BY a")
         server.sql("INSERT INTO t VALUES (1, 'x', 'y')")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def patient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Readers may read for a minute."""
+    with running(tmp_path_factory.mktemp("patient")) as server:
         yield server
 
 
@@ -288,6 +299,48 @@ def test_a_reader_sets_how_results_look_but_not_what_is_allowed(open_server):
     ):
         assert open_server.post("SELECT 1", user="reader", **{setting: "1"}).code == 164
     assert open_server.sql("SELECT getSetting('readonly')", user="reader", readonly="0") == "1"
+
+
+def test_a_reader_s_statement_has_its_share_of_the_threads(open_server):
+    for asked in ({}, {"max_threads": 64}, {"max_threads": "auto"}):
+        assert open_server.sql("SELECT getSetting('max_threads')", user="reader", **asked) == str(
+            reading_threads()
+        )
+    assert open_server.sql("SELECT getSetting('max_threads')") == str(reading_threads())
+    assert open_server.sql("SELECT getSetting('max_threads')", max_threads=7) == "7"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="priorities of threads are read from /proc")
+def test_a_reader_s_threads_are_lower_while_it_reads_and_as_all_others_afterwards(patient_server):
+    """Where this process may raise them again; else they stay as they are, because an insert would get them next."""
+
+    def lowered() -> int:
+        tasks = Path(f"/proc/{patient_server.process.pid}/task").glob("*/stat")
+        return sum(int(task.read_text().rpartition(")")[2].split()[16]) > 0 for task in tasks)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        reading = pool.submit(patient_server.post, SLOW, user="reader", query_id="low")
+        patient_server.wait_until_running("sipHash64(number) = 1")
+        assert (lowered() > 0) is (reader_nice() > 0)
+        patient_server.sql("KILL QUERY WHERE Settings['log_comment'] = 'low'")
+        assert reading.result(HANGING_S).code == 394
+    until(lambda: lowered() == 0, "threads as all others")
+
+
+def test_readers_take_no_place_from_inserts(patient_server):
+    patient_server.sql("CREATE OR REPLACE TABLE beside_readers (a UInt64) ENGINE = MergeTree ORDER BY a")
+    most = concurrent_readers()
+    with concurrent.futures.ThreadPoolExecutor(most + 1) as pool:
+        reading = [
+            pool.submit(patient_server.post, SLOW, user="reader", query_id=f"r{n}") for n in range(most)
+        ]
+        patient_server.wait_until_running("sipHash64(number) = 1", count=most)
+        one_more = patient_server.post("SELECT 1", user="reader")
+        assert (one_more.code, "of readers" in one_more.text) == (202, True)
+        patient_server.sql("INSERT INTO beside_readers VALUES (1)")
+        assert patient_server.sql("SELECT count() FROM beside_readers") == "1"
+        patient_server.sql("KILL QUERY WHERE startsWith(Settings['log_comment'], 'r')")
+        assert {future.result(HANGING_S).code for future in reading} == {394}
 
 
 def test_a_reader_s_session_changes_nothing(open_server):

@@ -13,7 +13,7 @@ import pytest
 from tests.support.brokers import Broker
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.waiting import until
+from tests.support.waiting import HANGING_S, until
 from tokentide.stream.kafka_out import decode_partials
 
 EVENTS = 6_000
@@ -74,6 +74,15 @@ def published_calls(running: Pipeline) -> int:
     return sum(partial["calls"] for partial in newest.values())
 
 
+def through(running: Pipeline, line: TcpProxy, **settings: str) -> None:
+    """Start a worker that comes through the proxy."""
+    direct = running.environment
+    url = direct["TOKENTIDE_CLICKHOUSE_URL"].replace(f":{line.server_port}/", f":{line.port}/")
+    running.environment = {**direct, "TOKENTIDE_CLICKHOUSE_URL": url, **settings}
+    running.start_workers(1)
+    running.environment = direct
+
+
 def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
     running: Pipeline, line: TcpProxy
 ) -> None:
@@ -85,7 +94,7 @@ def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
     until(lambda: "clickhouse does not take rows" in running.logs(), what="noticing the outage")
     ship(running, 501, EVENTS)
     until(lambda: "rows are let go" in running.logs(), what="letting go")
-    until(lambda: published_calls(running) == EVENTS, what="publishing all windows")
+    until(lambda: published_calls(running) == EVENTS, "publishing all windows")
 
     line.heal()
     running.wait()
@@ -110,18 +119,73 @@ def test_a_worker_that_starts_in_an_outage_waits_for_its_end(running: Pipeline, 
     line.reset_all()
     running.kill_worker()
     ship(running, 0, 100)
-    environment = running.environment
-    running.environment = {
-        **environment,
-        "TOKENTIDE_CLICKHOUSE_URL": environment["TOKENTIDE_CLICKHOUSE_URL"].replace(
-            f":{line.server_port}/", f":{line.port}/"
-        ),
-    }
     before = line.connections
-    running.start_workers(1)
-    running.environment = environment
+    through(running, line)
     until(lambda: "cannot be asked where to begin" in running.logs(), what="asking for the ledger")
     line.heal()
     running.wait()
     assert line.connections > before
     assert int(running.one("SELECT count() AS n FROM events")["n"]) == 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_slow_store_is_waited_for_at_the_start_and_afterwards(running: Pipeline, line: TcpProxy) -> None:
+    """Each request takes longer than the group's session; opening a connection takes three of them, the ledger one a partition."""
+    running.wait()
+    running.kill_worker()
+    ship(running, 0, 50)
+    line.to_server.delay_s = 7.0
+    through(running, line)
+    log = running.folder / "worker-1.log"
+    until(lambda: "partitions assigned" in log.read_text(), "joining")
+    ship(running, 50, 100)
+    stored = "SELECT count() AS n FROM events"
+    until(lambda: int(running.one(stored)["n"]) == 100, "storing all events")
+    assert log.read_text().count("partitions assigned") == 1, "the group has taken it for dead"
+    assert "clickhouse takes long; it is waited for" in log.read_text()
+    line.heal()
+    running.run("audit")
+    assert running.stop()[-1] == 0
+
+
+@pytest.mark.timeout(600)
+def test_incidents_are_noticed_when_all_workers_start_in_an_outage(running: Pipeline, line: TcpProxy) -> None:
+    ship(running, 0, 500)
+    running.wait()
+    running.kill_worker()
+    ship(running, 500, 3_000)
+    line.is_refusing = True
+    line.reset_all()
+    for _ in range(2):
+        through(running, line)
+    until(lambda: "incidents are noticed without it" in running.logs(), "joining without clickhouse")
+    until(lambda: published_calls(running) == 3_000, "publishing all windows")
+    ship(running, 3_000, EVENTS)
+    until(lambda: published_calls(running) == EVENTS, "publishing all windows")
+    assert int(running.one("SELECT count() AS n FROM events")["n"]) == 500
+
+    line.heal()
+    running.wait()
+    events = running.one(
+        "SELECT count() AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM events"
+    )
+    assert (int(events["calls"]), int(events["input"])) == (EVENTS, sum(range(EVENTS)))
+    windows = "SELECT sum(calls) AS calls, sum(input_tokens) AS input, sum(cost_usd) AS cost FROM windows"
+    assert running.one(windows) == events
+    running.run("audit")
+    assert running.stop()[-2:] == [0, 0]
+
+
+def test_a_wrong_password_ends_a_worker_that_started_in_an_outage(running: Pipeline, line: TcpProxy) -> None:
+    running.wait()
+    line.is_refusing = True
+    running.kill_worker()
+    direct = running.environment["TOKENTIDE_CLICKHOUSE_URL"]
+    running.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct.replace("http://", "http://nobody:wrong@")
+    through(running, line)
+    running.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct
+    until(lambda: "cannot be asked where to begin" in running.logs(), what="asking for the ledger")
+    line.heal()
+    assert running.workers[-1].wait(HANGING_S) == 21
+    assert "user or password of clickhouse.url are wrong" in running.logs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -121,6 +122,34 @@ def test_parts_are_joined_over_a_segments_end_by_a_worker_that_never_saw_them_ar
     assert (int(windows["calls"]), int(windows["errors"])) == (4, 2)
     judged = running.one("SELECT call_event_id, quality_score, model FROM evaluated_calls")
     assert judged == {"call_event_id": "response-a", "quality_score": 0.5, "model": "gpt-4o-mini"}
+    running.run("audit")
+
+
+def test_a_request_that_waits_far_back_is_found_without_reading_all_that_lies_between(
+    new_pipeline: NewPipeline,
+) -> None:
+    """Fetches are so small that the segment takes ten of them; all but the first and the last are left out."""
+    running = new_pipeline(
+        TOKENTIDE_TOPICS_PARTITIONS="1",
+        TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS="3",
+        TOKENTIDE_WORKER_HEARTBEAT_SECONDS="1",
+        TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES="65536",
+    )
+    let_senders_date_records(running)
+    now_ms = round(time.time() * 1_000)  # as the filler, which it must not outwait
+    send(running, event("request", "a", request_model="gpt-4o-mini"), at_ms=now_ms)
+    fill(running, SEGMENT_OFFSETS + 100)
+    running.start_workers(1)
+    running.wait()
+    running.kill_worker(0)
+    ((pending,),) = running.client.query("SELECT pending_offsets FROM ledger WHERE segment = 0").result_rows
+    assert list(pending) == [0]
+
+    send(running, event("response", "a", at_s=1.5, output_tokens=7), at_ms=now_ms + 1_000)
+    running.start_workers(1)
+    running.wait()
+    place = SEGMENT_OFFSETS + 101
+    assert rows(running) == [("a", "response-a", "request+response", None, "ok", "", 1500.0, 7, place, 0)]
     running.run("audit")
 
 

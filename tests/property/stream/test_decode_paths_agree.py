@@ -1,21 +1,20 @@
-"""The columnar path must accept what the reference path accepts, with the same values, and nothing else."""
+"""Every decoder must accept what the reference path accepts, with the same values, and nothing else."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.decoding import DECODERS, assert_same
 from tokentide.schemas.columns import Column, call_columns
 from tokentide.schemas.part import PART_TYPES
-from tokentide.stream.decode import decoder as decoder_module
-from tokentide.stream.decode.batch import Decoded
-from tokentide.stream.decode.decoder import Decoder, _decode_by_reference, finished
+from tokentide.stream.decode.decoder import decode_by_reference
 
 AWKWARD_NUMBERS = st.sampled_from(
     [
@@ -36,9 +35,15 @@ AWKWARD_NUMBERS = st.sampled_from(
         1e-13,
     ]
 )
-MINUS_ZERO: Final = "\ue000-0"
-"""Stands for `-0`, which Python's encoder never writes; other languages' do."""
-NEGATIVE_ZEROS = st.sampled_from([-0.0, MINUS_ZERO])
+WRITTEN: Final = "\ue000"
+"""Text that begins so stands for JSON that Python's encoder never writes; other languages' do."""
+NEGATIVE_ZEROS = st.sampled_from([-0.0, f"{WRITTEN}-0"])
+COUNTS_AS_WRITTEN = st.sampled_from(
+    [
+        f"{WRITTEN}{text}"
+        for text in ("-0", "-0.0", "10.0", "1e3", "1E+2", "0.1e2", "10.5", "1e10", "100000000e-2")
+    ]
+)
 AWKWARD_TEXTS = st.sampled_from(
     ["", "a", "x" * 200, "x" * 201, "é" * 150, "é" * 201, "\u0000", "\n", "}{", "},\n{", "2026-01-01"]
 )
@@ -88,7 +93,7 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
     usual: dict[str, st.SearchStrategy[Any]] = {
         "text": st.sampled_from(column.choices or ("a", "b", "")),
         "id": st.text(min_size=1, max_size=12),
-        "count": st.integers(0, 2000),
+        "count": st.integers(0, 2000) | COUNTS_AS_WRITTEN,
         "ms": st.floats(0, 1e6) | st.integers(0, 10**6) | NEGATIVE_ZEROS,
         "fraction": st.floats(0, 1) | NEGATIVE_ZEROS,
         "number": st.floats(allow_nan=False, allow_infinity=False) | NEGATIVE_ZEROS,
@@ -138,11 +143,23 @@ NO_UTF8 = (b"\x80", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", 
 """A continuation alone, no such byte, overlong, half a surrogate, beyond the last character, cut."""
 
 
-def encode(value: Any, *, compact: bool) -> bytes:
-    text = json.dumps(value, separators=(",", ":") if compact else None, ensure_ascii=compact)
-    for written in (json.dumps(MINUS_ZERO), json.dumps(MINUS_ZERO, ensure_ascii=False)):
-        text = text.replace(written, "-0")
+def encode(value: Any, *, compact: bool, indent: int | None = None) -> bytes:
+    separators = (",", ":") if compact else None
+    text = json.dumps(value, separators=separators, ensure_ascii=compact, indent=indent)
+    text = re.sub(r'"(?:\\ue000|\ue000)([^"]*)"', r"\1", text)
     return text.encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def objects(draw: st.DrawFn, *, compact: bool) -> bytes:
+    """An event as JSON, now and then with a key given twice or over several lines."""
+    event = draw(events())
+    text = encode(event, compact=compact, indent=draw(st.sampled_from([None] * 5 + [1])))
+    if draw(st.integers(0, 5)) == 0:
+        name, value = draw(st.sampled_from([*event, "x", "labels"])), draw(ANY_JSON)
+        again = encode({name: value}, compact=compact)
+        text = again[:-1] + b"," + text[1:] if draw(st.booleans()) else text[:-1] + b"," + again[1:]
+    return text
 
 
 @st.composite
@@ -180,95 +197,53 @@ def records(draw: st.DrawFn) -> bytes | None:
             )
         ) or draw(st.binary(max_size=20))
     if kind == 1:
-        text = encode(draw(events()), compact=compact)
+        text = draw(objects(compact=compact))
         cut = draw(st.integers(0, len(text)))
         return (
             text[:cut]
             + draw(st.sampled_from([b"", b"x", b"\n", b"}", b"\x00", *NO_UTF8]))
             + text[cut + draw(st.integers(0, 2)) :]
         )
-    if kind in {2, 3}:
-        lines = [encode(event, compact=compact) for event in draw(st.lists(events(), min_size=1, max_size=4))]
-        return draw(
-            st.sampled_from(
-                [b"[" + b",\n".join(lines) + b"]", b"\n".join(lines), b"[" + b",".join(lines) + b"]"]
+    if kind in {2, 3, 4}:
+        lines = draw(st.lists(objects(compact=compact), min_size=1, max_size=4))
+        if draw(st.integers(0, 3)) == 0:
+            odd = draw(
+                st.sampled_from(
+                    [b"", b" ", b"\r", b"\xe3\x80\x80", b"null", b"[]", b"not json", b"{", b'{"event_id":']
+                )
             )
-        ) + draw(st.sampled_from([b"", b"\n", b" "]))
-    return encode(draw(events()), compact=compact)
+            lines.insert(draw(st.integers(0, len(lines))), odd)
+        between = draw(st.sampled_from([b",\n", b"\n", b",", b", ", b" ,\r\n", b"\r\n", b" "]))
+        joined = between.join(lines)
+        return (b"[" + joined + b"]" if b"," in between else joined) + draw(
+            st.sampled_from([b"", b"\n", b" "])
+        )
+    return draw(objects(compact=compact))
 
 
-def by_reference(values: list[bytes | None]) -> Decoded:
-    rows, refusals, others = _decode_by_reference(values, range(len(values)))
-    return Decoded(
-        finished(rows.table),
-        rows.record,
-        rows.item,
-        refusals,
-        rows.table.num_rows + len(refusals) + len(others),
-        rows.unknown_fields,
-        others,
-    )
-
-
-def comparable(decoded: Decoded) -> dict[str, Any]:
-    columns = {
-        name: values.to_pylist()
-        for name, values in zip(decoded.table.column_names, decoded.table.columns, strict=True)
-        if values.null_count < len(values)
-    }
-    for values in columns.values():
-        for place, value in enumerate(values):
-            if isinstance(value, list) and value and isinstance(value[0], tuple):
-                values[place] = sorted(value)
-            elif value == 0 and isinstance(value, float):
-                values[place] = str(value)  # 0.0 and -0.0 are equal
-    return columns
-
-
-def assert_same(fast: Decoded, slow: Decoded) -> None:
-    assert list(fast.refusals) == list(slow.refusals)
-    assert list(fast.others) == list(slow.others)
-    np.testing.assert_array_equal(fast.record, slow.record)
-    np.testing.assert_array_equal(fast.item, slow.item)
-    assert comparable(fast) == comparable(slow)
-    assert fast.items == slow.items
-    np.testing.assert_array_equal(fast.unknown_fields, slow.unknown_fields)
-    for name in fast.table.column_names:
-        if name in slow.table.column_names:
-            assert fast.table.schema.field(name).type == slow.table.schema.field(name).type
-
-
-@given(
-    st.lists(st.lists(records(), max_size=12), min_size=1, max_size=3),
-    st.sampled_from([0, decoder_module.SMALLEST_SPLIT]),
-)
+@pytest.mark.parametrize("name", DECODERS)
+@given(st.lists(records(), max_size=12))
 @settings(max_examples=300)
-def test_both_paths_decode_any_records_the_same(
-    batches: list[list[bytes | None]], smallest_split: int
-) -> None:
-    """With a smallest split of 0 the columnar path gives up one record at a time: most of what is drawn here would otherwise
-    be decoded by the reference path both times, because a neighbour is bad."""
-    decoder = Decoder()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_module, "SMALLEST_SPLIT", smallest_split)
-        for batch in batches:
-            assert_same(decoder.decode(batch), by_reference(batch))
+def test_both_paths_decode_any_records_the_same(name: str, batch: list[bytes | None]) -> None:
+    assert_same(DECODERS[name]()(batch), decode_by_reference(batch))
 
 
+@pytest.mark.parametrize("name", DECODERS)
 @given(st.lists(events(), min_size=40, max_size=90), st.data())
 @settings(max_examples=40)
 def test_one_bad_record_among_many_good_ones_changes_only_itself(
-    some: list[dict[str, Any]], data: st.DataObject
+    name: str, some: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     values: list[bytes | None] = [encode(event, compact=True) for event in some]
     place = data.draw(st.integers(0, len(values)))
     values.insert(place, data.draw(records()))
-    assert_same(Decoder().decode(values), by_reference(values))
+    assert_same(DECODERS[name]()(values), decode_by_reference(values))
 
 
 @pytest.mark.parametrize("written", ["-0", "-0.0", "-0e5", "-1e-400"])
 @pytest.mark.parametrize("rows", [1, 100])
-def test_zero_has_no_sign(written: str, rows: int) -> None:
+@pytest.mark.parametrize("name", DECODERS)
+def test_zero_has_no_sign(name: str, written: str, rows: int) -> None:
     event = {
         "event_id": "a",
         "timestamp": 1769860800,
@@ -280,27 +255,33 @@ def test_zero_has_no_sign(written: str, rows: int) -> None:
     other = {**event, "duration_ms": None, "quality": {"score": 0.5}, "retrieval": {"top_score": -1.5}}
     line = encode(event, compact=True).replace(b'"x"', written.encode())
     values: list[bytes | None] = [line, encode(other, compact=True)] * rows
-    fast = Decoder().decode(values)
-    assert_same(fast, by_reference(values))
+    fast = DECODERS[name]()(values)
+    assert_same(fast, decode_by_reference(values))
     found = [
-        fast.table[name].to_pylist()[:2] for name in ("duration_ms", "quality_score", "retrieval_top_score")
+        fast.table[column].to_pylist()[:2]
+        for column in ("duration_ms", "quality_score", "retrieval_top_score")
     ]
     assert str(found) == "[[0.0, None], [0.0, 0.5], [0.0, -1.5]]"
 
 
-def test_a_decoder_with_a_past_decodes_as_a_new_one() -> None:
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_with_a_past_decodes_as_a_new_one(name: str) -> None:
     base = {"event_id": "a", "timestamp": "2026-01-31T12:00:00Z", "service": "s"}
     numeric = {**base, "timestamp": 1769860800, "labels": {"a": "b"}, "error": {"type": "X"}}
-    decoder = Decoder()
+    decode = DECODERS[name]()
     for events_ in ([base], [numeric], [base, numeric], [numeric, base]):
         batch: list[bytes | None] = [encode(event, compact=True) for event in events_]
-        assert_same(decoder.decode(batch), by_reference(batch))
+        assert_same(decode(batch), decode_by_reference(batch))
 
 
 @pytest.mark.parametrize("brackets", [1_000, 15_000, 200_000])
-def test_deep_nesting_is_refused_and_does_not_take_the_process_down(brackets: int) -> None:
-    deep = b'{"x":' + b"[" * brackets + b"]" * brackets + b"}"
+@pytest.mark.parametrize("where", ["x", "labels", "input", "timestamp"])
+@pytest.mark.parametrize("name", DECODERS)
+def test_deep_nesting_is_refused_and_does_not_take_the_process_down(
+    name: str, where: str, brackets: int
+) -> None:
+    deep = b'{"%s":' % where.encode() + b"[" * brackets + b"]" * brackets + b"}"
     good = encode({"event_id": "a", "timestamp": 1769860800, "service": "s"}, compact=True)
-    decoded = Decoder().decode([good, deep, good])
+    decoded = DECODERS[name]()([good, deep, good])
     assert [refusal.record for refusal in decoded.refusals] == [1]
     assert pa.compute.sum(pa.compute.is_valid(decoded.table["event_id"])).as_py() == 2

@@ -190,6 +190,55 @@ def test_without_a_terminal_the_format_is_tab_separated(capfdbinary: pytest.Capt
     capfdbinary.readouterr()
 
 
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202eä\tb\n".encode() + b"\xff\n"
+SPELT_OUT = "\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\r\\u202eä\tb\n\\xff\n".encode()
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+
+def test_on_a_terminal_text_of_events_cannot_steer_it(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    on_terminal(monkeypatch)
+    cut = HOSTILE.index("ä".encode()) + 1  # in the middle of a character
+    server = Server(Answer(pieces=(HOSTILE[:cut], HOSTILE[cut:])))
+    assert query(server, "SELECT prompt_name FROM events") == 0
+    assert capfdbinary.readouterr().out == SPELT_OUT
+    assert server.requests[0].arguments["output_format_pretty_color"] == "0", "it would be spelt out, too"
+
+
+@pytest.mark.parametrize("options", [["--format", "Vertical"], ["--json"]])
+def test_so_it_is_in_every_format(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    on_terminal(monkeypatch)
+    assert query(Server(Answer(HOSTILE)), "SELECT 1", *options) == 0
+    assert capfdbinary.readouterr().out == SPELT_OUT
+
+
+def test_raw_bytes_come_on_a_terminal_to_those_who_ask_for_them(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    on_terminal(monkeypatch)
+    assert query(Server(Answer(HOSTILE)), "SELECT 1", "--raw") == 0
+    assert capfdbinary.readouterr().out == HOSTILE
+
+
+def test_a_pipe_gets_the_bytes_as_they_are(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert query(Server(Answer(HOSTILE)), "SELECT 1") == 0
+    assert capfdbinary.readouterr().out == HOSTILE
+
+
+def test_an_error_that_quotes_a_value_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    body = "Code: 6. DB::Exception: Cannot parse string '\x1b[2J' as UInt8. (CANNOT_PARSE_TEXT)\n"
+    assert query(Server(Answer(body.encode(), 400)), "SELECT toUInt8(prompt_name)") == ExitCode.REFUSED
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert "'\\x1b[2J'" in shown
+
+
 def test_an_sql_error_ends_with_5_and_one_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert query(Server(Answer(SYNTAX.encode(), 400)), "SELEC") == ExitCode.REFUSED
     shown = capsys.readouterr()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
+from kafka_errors import kafka_python_errors
 
 from tokentide.cli import extras
 from tokentide.cli.commands import audit as audit_command
@@ -24,6 +25,7 @@ from tokentide.cli.topics import Outcome
 from tokentide.sql import audit as sql_audit
 
 Capture = pytest.CaptureFixture[str]
+errors = kafka_python_errors()
 
 
 @contextmanager
@@ -100,6 +102,47 @@ def test_waiting_for_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capture)
     report = json.loads(capsys.readouterr().out)
     assert (report["stored"], report["left"], report["topic"]) == (False, 600, "llm.events")
     assert report["partitions"][0] == {"partition": 0, "committed": 400, "end": 1000, "left": 600}
+
+
+class MovingOffsets(Offsets):
+    """Its coordinator moves and comes back before it answers."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        super().__init__({0: 1000, 1: 5}, 0)
+        self._failures = failures
+
+    def committed(self) -> Mapping[int, int]:
+        if self._failures:
+            raise self._failures.pop(0)
+        return super().committed()
+
+
+def test_waiting_goes_on_while_the_coordinator_of_the_group_moves(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    failures = [
+        errors.NotCoordinatorError(),
+        errors.KafkaConnectionError("reset"),
+        errors.NotCoordinatorError(),
+    ]
+    monkeypatch.setattr(wait_command, "admin_client", nothing)
+    monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: MovingOffsets(failures))
+    monkeypatch.setattr("tokentide.cli.kafka_patience.time.sleep", lambda _: None)
+    assert main(["wait", "--timeout", "60"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("stored: all of llm.events")
+    assert shown.err.count("NotCoordinator") == 1
+    assert "asked again" in shown.err
+
+
+def test_waiting_for_a_coordinator_that_never_comes_ends_with_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(wait_command, "admin_client", nothing)
+    failures = [errors.NotCoordinatorError() for _ in range(9)]
+    monkeypatch.setattr(wait_command, "KafkaOffsets", lambda *_, **__: MovingOffsets(failures))
+    assert main(["wait", "--timeout", "0"]) == ExitCode.UNREACHABLE
+    assert "NotCoordinator" in capsys.readouterr().err
 
 
 # tail

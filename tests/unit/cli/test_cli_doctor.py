@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from fake_clickhouse import Answer, Server
 from kafka_errors import kafka_python_errors
 
 from tokentide.cli import kafka_access
-from tokentide.cli.clickhouse_http import ClickHouseHttp
 from tokentide.cli.commands import doctor as doctor_command
 from tokentide.cli.doctor import clickhouse_checks as checks
 from tokentide.cli.doctor import installation as local
@@ -33,6 +33,7 @@ from tokentide.config import KafkaSettings, load, load_settings
 from tokentide.sql.errors import NewerDatabaseError
 
 errors = kafka_python_errors()
+MB, GB = 10**6, 10**9
 REPORT = Reporter("area")
 NOBODY = {
     "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
@@ -79,7 +80,9 @@ def test_services_that_do_not_answer_are_failures_with_a_remedy_each(
 def test_for_a_human_the_remedy_follows_an_arrow(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
-    assert "  FAIL  brokers: Kafka at 127.0.0.1:1 does not answer\n        → Check" in shown
+    assert (
+        "  FAIL  brokers: Kafka at 127.0.0.1:1 does not answer: connection refused\n        → Check" in shown
+    )
     assert "checks failed; the arrows say what to do." in shown
     assert "c4nary" not in shown
 
@@ -142,6 +145,61 @@ def test_a_spool_folder_that_cannot_be_written_is_a_failure(
     settings = load_settings(environ={"TOKENTIDE_SPOOL_DIR": str(tmp_path / "not" / "yet")})
     found = {f.check: f.status for f in local.machine(settings, has_kafka=True, has_clickhouse=True)}
     assert found["spool"] == "fail"
+
+
+class Usage(NamedTuple):
+    """What `shutil.disk_usage` returns."""
+
+    total: int
+    used: int
+    free: int
+
+
+def disks_of(
+    monkeypatch: pytest.MonkeyPatch, free: Mapping[Path, int], *, spool: Path | None = None
+) -> dict[str, Finding]:
+    """Findings about this machine, where so many bytes are free on the disks of these folders, and much elsewhere."""
+
+    def usage(folder: Path) -> Usage:
+        return Usage(1000 * GB, 0, free.get(Path(folder).absolute(), 500 * GB))
+
+    monkeypatch.setattr(local.shutil, "disk_usage", usage)
+    environ = {"TOKENTIDE_SPOOL_DIR": str(spool)} if spool else {}
+    found = local.machine(load_settings(environ=environ), has_kafka=True, has_clickhouse=True)
+    return {finding.check: finding for finding in found}
+
+
+def test_a_full_disk_under_the_data_of_up_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "disk, ./tokentide-data" not in disks_of(monkeypatch, {})
+    data = tmp_path / "tokentide-data"
+    data.mkdir()
+    assert disks_of(monkeypatch, {})["disk, ./tokentide-data"].status == "ok"
+    assert disks_of(monkeypatch, {data: 1 * GB})["disk, ./tokentide-data"].status == "warn"
+    full = disks_of(monkeypatch, {data: 20 * MB})["disk, ./tokentide-data"]
+    assert (full.status, full.text) == ("fail", "20.0 MB free of 1.0 TB")
+    assert "retention.events_days" in full.remedy
+
+
+def test_a_full_disk_under_the_spool_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    full = disks_of(monkeypatch, {spool: 3 * MB}, spool=spool)["spool"]
+    assert (full.status, full.text) == ("fail", f"{spool}: 3.0 MB free of 1.0 TB")
+    assert "spool.dir" in full.remedy
+    assert disks_of(monkeypatch, {spool: 200 * MB}, spool=spool)["spool"].status == "warn"
+    assert disks_of(monkeypatch, {}, spool=spool)["spool"].status == "ok"
+
+
+def test_a_spool_in_the_home_folder_is_looked_at_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "spool").mkdir()
+    found = disks_of(monkeypatch, {tmp_path / "spool": 3 * MB}, spool=Path("~/spool"))["spool"]
+    assert found.status == "fail"
 
 
 def test_a_spool_larger_than_the_disk_is_a_warning(tmp_path: Path) -> None:
@@ -354,6 +412,31 @@ def test_that_only_lengths_are_stored_is_said_of_these_settings_alone(tmp_path: 
     assert "`tokentide up`" in found["content"].text
 
 
+class Group:
+    """What a broker tells of a group."""
+
+    def __init__(self, members: int, error: str | None = None) -> None:
+        self._told = {"members": [{}] * members, "error": error}
+
+    def describe_groups(self, groups: list[str]) -> dict[str, dict[str, object]]:
+        return {groups[0]: self._told}
+
+
+def test_a_coordinator_that_moves_is_not_taken_for_a_group_without_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = [Group(0, "[Error 15] CoordinatorNotAvailableError"), Group(3)]
+    monkeypatch.setattr("tokentide.cli.kafka_patience.admin_client", lambda _: nullcontext(later.pop(0)))
+    monkeypatch.setattr("tokentide.cli.kafka_patience.time.sleep", lambda _: None)
+    moving = Group(0, "[Error 16] NotCoordinatorError")
+    assert kafka_checks.members(KafkaSettings(), moving, "g") == 3
+
+
+def test_a_group_that_the_broker_does_not_know_has_nobody() -> None:
+    gone = Group(0, "[Error 69] GroupIdNotFoundError")
+    assert kafka_checks.members(KafkaSettings(), gone, "g") == 0
+
+
 # ClickHouse
 
 
@@ -419,17 +502,79 @@ def test_a_clock_that_is_off_is_a_warning(off_s: float, status: str, monkeypatch
     assert found.status == status
 
 
-def test_a_disk_that_is_nearly_full_is_a_warning() -> None:
-    rows = b'{"name":"a","free_space":"5","total_space":"100"}\n{"name":"b","free_space":"50","total_space":"100"}\n'
-    found = client_findings(lambda client: checks._disks(REPORT, client), Answer(rows))
-    assert statuses(found) == [("disk a", "warn"), ("disk b", "ok")]
+def disk_row(name: str, free: int, total: int, unreserved: int | None = None) -> bytes:
+    row = {
+        "name": name, "path": f"/data/{name}/", "free": str(min(free, free if unreserved is None else unreserved)),
+        "total": str(total),
+    }  # fmt: skip
+    return json.dumps(row).encode() + b"\n"
+
+
+def test_disks_of_clickhouse_are_told_with_place_and_units_and_a_full_one_is_a_failure() -> None:
+    rows = [
+        disk_row("empty", 600 * GB, 1000 * GB),
+        disk_row("low", 90 * GB, 1000 * GB),
+        disk_row("full", 300 * MB, 1000 * GB),
+        disk_row("none", 0, 600 * MB),
+        disk_row("endless", 2**64 - 1, 2**64 - 1),
+    ]
+    found = client_findings(lambda client: checks._disks(REPORT, client), Answer(b"".join(rows)))
+    assert statuses(found) == [
+        ("disk empty", "ok"),
+        ("disk low", "warn"),
+        ("disk full", "fail"),
+        ("disk none", "fail"),
+        ("disk endless", "ok"),
+    ]
+    assert found[2].text == "300.0 MB free of 1.0 TB at /data/full/"
+    assert found[3].text == "0 B free of 600.0 MB at /data/none/"
+    assert found[4].text == "no limit at /data/endless/"
+    assert "retention.events_days" in found[2].remedy
+    assert "tokentide init" in found[2].remedy
+
+
+def rights_of(*answers: Answer) -> Finding:
+    (found,) = client_findings(lambda client: checks._rights(REPORT, client, "metrics"), *answers)
+    return found
+
+
+WRITES = Answer(b'{"readonly":0}')
 
 
 def test_a_user_who_may_only_read_is_a_warning() -> None:
-    def look(client: ClickHouseHttp) -> list[Finding]:
-        return list(checks._rights(REPORT, client, "metrics"))
+    assert rights_of(WRITES, Answer(b'{"result":0}')).status == "warn"
+    assert rights_of(WRITES, Answer(b'{"result":1}')).status == "ok"
+    assert (
+        rights_of(WRITES, Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)).status
+        == "ok"
+    )
 
-    assert [f.status for f in client_findings(look, Answer(b'{"result":0}'))] == ["warn"]
-    assert [f.status for f in client_findings(look, Answer(b'{"result":1}'))] == ["ok"]
-    unknown = Answer(b"Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)", 400)
-    assert [f.status for f in client_findings(look, unknown)] == ["ok"]
+
+def test_the_decoder_that_workers_would_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokentide_native", None)
+
+    def decoder(choice: Any) -> Finding:
+        return next(finding for finding in local.installation(choice) if finding.check == "decoder")
+
+    assert (decoder("python").status, decoder("auto").status, decoder("native").status) == (
+        "ok",
+        "warn",
+        "fail",
+    )
+    assert "not installed" in decoder("auto").text
+
+
+@pytest.mark.parametrize("readonly", [1, 2])
+def test_a_user_with_a_read_only_profile_may_write_nothing_whatever_is_granted(readonly: int) -> None:
+    found = rights_of(Answer(b'{"readonly":%d}' % readonly), Answer(b'{"result":1}'))
+    assert found.status == "warn"
+    assert "good for readers" in found.text
+
+
+def test_what_a_reader_may_not_look_at_is_not_checked_and_no_failure() -> None:
+    denied = Answer(b"Code: 497. DB::Exception: ann: Not enough privileges. (ACCESS_DENIED)", 403)
+    (found,) = client_findings(
+        lambda client: REPORT.guarded("disks", lambda: checks._disks(REPORT, client)), denied
+    )
+    assert (found.check, found.status) == ("disks", "skip")
+    assert "Not enough privileges" in found.text

@@ -13,8 +13,17 @@ from tokentide.cli.exits import CliError, ExitCode
 from tokentide.cli.kafka_access import kafka_errors
 from tokentide.cli.kafka_trouble import keep_kafka_quiet
 from tokentide.config import KafkaSettings, load_settings
+from tokentide.config.kafka_diagnosis import Diagnosis
 
 errors = kafka_python_errors()
+
+
+@pytest.fixture(autouse=True)
+def diagnosis(monkeypatch: pytest.MonkeyPatch) -> list[Diagnosis | None]:
+    """What a look at the listener finds; nothing, unless a test says otherwise."""
+    found: list[Diagnosis | None] = [None]
+    monkeypatch.setattr("tokentide.cli.kafka_access.diagnose", lambda _: found[-1])
+    return found
 
 
 def as_ours(error: Exception, **variables: str) -> CliError:
@@ -115,3 +124,39 @@ def test_a_refused_login_names_the_user_and_never_the_password() -> None:
 def test_other_errors_pass_through() -> None:
     with pytest.raises(ZeroDivisionError), kafka_errors(KafkaSettings()):
         raise ZeroDivisionError
+
+
+LOGIN = Diagnosis("login", "b:1 refuses the login of ann", "Check kafka.sasl_password.")
+CERTIFICATE = Diagnosis(
+    "certificate", "b:1 has a certificate that is not trusted: x", "Set kafka.tls_ca_file."
+)
+PROTOCOL = Diagnosis("protocol", "b:1 expects TLS", "Set kafka.security_protocol to SSL.")
+AWAY = Diagnosis("address", "b:1 does not answer: connection refused", "Check kafka.bootstrap_servers.")
+
+
+@pytest.mark.parametrize(
+    ("looked", "code", "may_pass"),
+    [
+        (LOGIN, ExitCode.REFUSED, False),
+        (CERTIFICATE, ExitCode.UNREACHABLE, False),
+        (PROTOCOL, ExitCode.UNREACHABLE, False),
+        (AWAY, ExitCode.UNREACHABLE, True),
+    ],
+)
+def test_a_client_that_gives_up_is_told_what_a_look_at_the_listener_finds(
+    looked: Diagnosis,
+    code: ExitCode,
+    diagnosis: list[Diagnosis | None],
+    *,
+    may_pass: bool,
+) -> None:
+    diagnosis.append(looked)
+    error = as_ours(errors.KafkaTimeoutError())
+    assert (error.message, error.hint) == (f"Kafka at {looked.what}", looked.remedy)
+    assert (error.exit_code, error.may_pass) == (code, may_pass)
+
+
+def test_a_listener_is_not_looked_at_where_the_client_knows_better(diagnosis: list[Diagnosis | None]) -> None:
+    diagnosis.append(PROTOCOL)
+    assert "refused the login" in as_ours(errors.SaslAuthenticationFailedError()).message
+    assert "PolicyViolation" in as_ours(errors.PolicyViolationError()).message

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import pytest
 from kafka_errors import kafka_python_errors
 
-from tokentide.cli.offsets import committed_offsets, fetched_ends
+from tokentide.cli.exits import NotReadyError
+from tokentide.cli.offsets import KafkaOffsets, fetched_ends
+from tokentide.config import KafkaSettings
 
 errors = kafka_python_errors()
 
@@ -84,29 +87,70 @@ class Entry(NamedTuple):
 
 
 class FakeAdmin:
-    """Answers only after the offsets topic has been created."""
+    """Answers as told; of a group only what its coordinator, looked up once for each client, says."""
 
-    def __init__(self, refusals: int) -> None:
-        self.refusals = refusals
+    def __init__(self, *failures: Exception, topic_error: int = 0) -> None:
+        self._failures = list(failures)
+        self._topic_errors = [topic_error]
+
+    def describe_topics(self, topics: list[str]) -> list[dict[str, object]]:
+        error = self._topic_errors.pop(0) if self._topic_errors else 0
+        parts = [{"partition_index": 0}, {"partition_index": 1}]
+        return [{"name": topics[0], "error_code": error, "topic_id": "id", "partitions": parts}]
 
     def list_group_offsets(self, group: str) -> dict[str, dict[Place, Entry]]:
-        if self.refusals:
-            self.refusals -= 1
-            raise errors.CoordinatorNotAvailableError
+        if self._failures:
+            raise self._failures[0]
         found = {Place("t", 0): Entry(5), Place("t", 1): Entry(-1), Place("other", 0): Entry(9)}
         return {group: found}
 
 
+@pytest.fixture
+def admins(monkeypatch: pytest.MonkeyPatch) -> list[FakeAdmin]:
+    """What the next connections are; without waits."""
+    made: list[FakeAdmin] = []
+    monkeypatch.setattr("tokentide.cli.kafka_patience.admin_client", lambda _: nullcontext(made.pop(0)))
+    monkeypatch.setattr("tokentide.cli.kafka_patience.time.sleep", lambda _: None)
+    return made
+
+
+def offsets_of(admin: FakeAdmin) -> KafkaOffsets:
+    return KafkaOffsets(KafkaSettings(), admin, topic="t", group_id="g")
+
+
 def test_commits_of_the_topic_are_read_and_missing_ones_left_out() -> None:
-    assert committed_offsets(FakeAdmin(0), "g", "t") == {0: 5}
+    assert offsets_of(FakeAdmin()).committed() == {0: 5}
 
 
-def test_a_broker_that_creates_its_offsets_topic_first_is_asked_again() -> None:
-    slept: list[float] = []
-    assert committed_offsets(FakeAdmin(3), "g", "t", sleep=slept.append) == {0: 5}
-    assert len(slept) == 3
+@pytest.mark.parametrize(
+    "name", ["CoordinatorNotAvailableError", "CoordinatorLoadInProgressError", "NotCoordinatorError"]
+)
+def test_a_group_whose_coordinator_comes_or_moves_is_asked_again_by_a_new_client(
+    name: str, admins: list[FakeAdmin]
+) -> None:
+    error = getattr(errors, name)()
+    admins += [FakeAdmin(error), FakeAdmin()]
+    assert offsets_of(FakeAdmin(error)).committed() == {0: 5}
+    assert admins == []
 
 
-def test_a_broker_that_never_has_a_coordinator_is_an_error() -> None:
+def test_a_broker_that_never_has_a_coordinator_is_an_error(
+    admins: list[FakeAdmin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokentide.cli.kafka_patience.PATIENCE_S", 0.0)
     with pytest.raises(errors.CoordinatorNotAvailableError):
-        committed_offsets(FakeAdmin(99), "g", "t", tries=3, sleep=lambda _: None)
+        offsets_of(FakeAdmin(errors.CoordinatorNotAvailableError())).committed()
+    assert admins == []
+
+
+def test_a_commit_that_may_not_be_read_is_an_error_at_once(admins: list[FakeAdmin]) -> None:
+    with pytest.raises(errors.GroupAuthorizationFailedError):
+        offsets_of(FakeAdmin(errors.GroupAuthorizationFailedError())).committed()
+    assert admins == []
+
+
+@pytest.mark.usefixtures("admins")
+def test_a_topic_whose_leader_is_being_chosen_is_none_that_is_missing() -> None:
+    assert offsets_of(FakeAdmin(topic_error=5)).partitions == [0, 1]
+    with pytest.raises(NotReadyError):
+        offsets_of(FakeAdmin(topic_error=3))

@@ -73,6 +73,12 @@ def test_json_with_half_a_surrogate_pair_is_written_in_ascii() -> None:
     assert json.loads(line.encode()) == {"text": "ä\ud800"}
 
 
+def test_json_spells_out_what_some_terminals_obey_and_means_the_same() -> None:
+    line = json_line({"text": "\x9b31m\x7f\u202eä\u2028"})
+    assert line == '{"text": "\\u009b31m\\u007f\\u202eä\\u2028"}'
+    assert json.loads(line) == {"text": "\x9b31m\x7f\u202eä\u2028"}
+
+
 def test_lines_for_humans_come_after_the_results_before_them() -> None:
     """Also where both go to one file: what is printed to a file is held back by Python."""
     code = "from tokentide.cli.terminal import say; print('first'); say('second'); print('third')"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tokentide.cli.topics import Found, Outcome, apply_plans
-from tokentide.config import load_settings
+from tokentide.cli.exits import UnreachableError
+from tokentide.cli.kafka_access import kafka_errors
+from tokentide.cli.topics import Found, KafkaTopics, Outcome, apply_plans
+from tokentide.config import KafkaSettings, load_settings
 from tokentide.config.topics import TopicPlan, topic_plans
 
 PLAN = TopicPlan("llm.events", 4, 1, {"retention.ms": "100", "message.timestamp.type": "LogAppendTime"})
@@ -137,3 +139,60 @@ def test_three_copies_make_a_write_wait_for_two(factor: str, in_sync: str | None
     for plan in topic_plans(load_settings(environ={"TOKENTIDE_TOPICS_REPLICATION_FACTOR": factor})):
         assert plan.replication_factor == int(factor)
         assert plan.configs.get("min.insync.replicas") == in_sync
+
+
+class BusyAdmin:
+    """A broker that is choosing leaders and a controller: it answers with these codes in turn, then well."""
+
+    def __init__(self, *codes: int, has_topic: bool = True) -> None:
+        self._codes = list(codes)
+        self._has_topic = has_topic
+
+    def _code(self) -> int:
+        return self._codes.pop(0) if self._codes else 0
+
+    def describe_topics(self, names: list[str]) -> list[dict[str, object]]:
+        parts = [{"replica_nodes": [1]}] * 4
+        return [{"name": name, "error_code": self._code(), "partitions": parts} for name in names]
+
+    def describe_configs(self, *_: object, **__: object) -> dict[str, object]:
+        return {}
+
+    def create_topics(self, *_: object, **__: object) -> dict[str, object]:
+        code = self._code()
+        if code == NOT_CONTROLLER:
+            raise RuntimeError("Failed to find active controller id!")
+        return {"topics": [{"error_code": code, "error_message": "busy"}]}
+
+    def wait_for_topics(self, *_: object, **__: object) -> None:
+        return
+
+
+NOT_CONTROLLER = 41
+
+
+@pytest.fixture
+def _without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokentide.cli.kafka_patience.time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("_without_waits")
+@pytest.mark.parametrize("code", [5, 6, 7])
+def test_a_topic_whose_leader_is_being_chosen_is_not_missing(code: int) -> None:
+    assert KafkaTopics(BusyAdmin(code, code)).find(["llm.events"]) == {"llm.events": Found(4, 1, {})}
+
+
+def test_a_topic_that_is_not_there_is_missing_at_once() -> None:
+    assert KafkaTopics(BusyAdmin(3)).find(["llm.events"]) == {}
+
+
+@pytest.mark.usefixtures("_without_waits")
+@pytest.mark.parametrize("code", [NOT_CONTROLLER, 7, 89])
+def test_a_topic_is_created_once_the_controller_is_there(code: int) -> None:
+    assert KafkaTopics(BusyAdmin(code, code)).create(PLAN)
+
+
+def test_a_controller_that_never_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokentide.cli.kafka_patience.PATIENCE_S", 0.0)
+    with pytest.raises(UnreachableError, match="NotController"), kafka_errors(KafkaSettings()):
+        KafkaTopics(BusyAdmin(*[NOT_CONTROLLER] * 9)).create(PLAN)

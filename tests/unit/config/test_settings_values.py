@@ -137,3 +137,14 @@ def test_every_setting_has_its_own_variable_and_a_meaning() -> None:
 def test_the_names_that_others_rely_on_exist() -> None:
     assert names_by_env()["TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS"] == "kafka.bootstrap_servers"
     assert names_by_env()["TOKENTIDE_CLICKHOUSE_URL"] == "clickhouse.url"
+
+
+def test_names_that_metrics_are_asked_by_are_written_small_and_without_port() -> None:
+    def names(text: str) -> tuple[str, ...]:
+        return load_settings(environ={"TOKENTIDE_METRICS_ALLOWED_HOSTS": text}).metrics.allowed_hosts
+
+    assert names("Worker-1, .Svc.cluster.local.") == ("worker-1", ".svc.cluster.local")
+    assert names("*") == ("*",)
+    for wrong in ("worker-1:9100", "http://worker-1", "*.example.org", "a b", "[::1]"):
+        with pytest.raises(SettingsError, match="entry 1 is no host name"):
+            names(wrong)

@@ -116,3 +116,9 @@ def test_every_form_of_a_moment_has_the_same_value(moment: datetime) -> None:
     expected = (since_1970.days * 86_400 + since_1970.seconds) * 1_000_000 + since_1970.microseconds
     assert parse_timestamp(moment.isoformat()) == expected
     assert parse_timestamp(moment.isoformat(" ").replace("+00:00", "z")) == expected
+
+
+@pytest.mark.parametrize("digits", [15, 400, 4_000])
+def test_a_number_of_any_length_is_refused_in_the_same_way(digits: int) -> None:
+    with pytest.raises(ValueError, match="not seconds or milliseconds"):
+        parse_timestamp(10**digits)

@@ -16,6 +16,7 @@ from tokentide.schemas.aggregates import (
 )
 from tokentide.schemas.arrow import EVENT_ROWS
 from tokentide.schemas.limits import MAX_COUNT, MAX_DURATION_MS, MAX_ITEMS_PER_RECORD
+from tokentide.stream.fold.extent import Extent
 from tokentide.stream.fold.measures import WORD_BITS, hundredths, measure, words_of
 from tokentide.stream.fold.partials import Span
 from tokentide.stream.fold.segment import FoldSettings, SegmentFold
@@ -50,7 +51,8 @@ def _measured(*rows):
 
 def _partials(*batches):
     """The partials of a segment whose events came in these batches, as dictionaries."""
-    fold = SegmentFold(Span("log", 0, 0, 0, 7, 0), "llm.events", FoldSettings(DEFAULT_DIMENSIONS, 10))
+    settings = FoldSettings(DEFAULT_DIMENSIONS, 10)
+    fold = SegmentFold(Span("log", 0, 0, 0, 7, 0), "llm.events", settings, Extent(SEGMENT_OFFSETS, 0))
     for rows in batches:
         fold.add(_events(*rows), np.zeros(len(rows), np.bool_))
     return fold.dirty_partials("store").to_pylist()

@@ -18,13 +18,16 @@ from tests.unit.stream.test_partition import RULES, SEGMENT, batch, enriched, li
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream import partition as partition_module
 from tokentide.stream import resume as resume_module
+from tokentide.stream.core_thread import CoreThread, Serial
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.ingest import Ingest, Outside, Pace
-from tokentide.stream.partition import PartitionFold
-from tokentide.stream.record_batch import Source
+from tokentide.stream.partition import OutOfStepError, PartitionFold
+from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.resume import Start
+from tokentide.stream.slices import Cut, Slices
+from tokentide.stream.taken import Taken
 from tokentide.stream.transport.fetched import Fetched, Place
 
 PLACE = ("llm.events", 0)
@@ -42,6 +45,46 @@ class StepFailedError(Exception):
     """What the outside answers at the step that is told to fail."""
 
 
+class SlicesOf(Slices):
+    """So many records each."""
+
+    def __init__(self, records: int) -> None:
+        super().__init__()
+        self._records = records
+
+    def work_off(self, cut: Cut, work: Callable[[RecordBatch], Taken]) -> Taken:
+        size = len(line("e0")) + 100
+        return work(cut.next(self._records * size + size // 2)[0])
+
+
+class Stepwise:
+    """Does each piece of work when it is told to, and hands over the result when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.done: list[str] = []
+        self._steps = asyncio.Semaphore(0)
+
+    async def run(self, name: str, work: Callable[[], Any]) -> Any:
+        self.asked.append(name)
+        await self._steps.acquire()
+        result = work()
+        self.done.append(name)
+        await self._steps.acquire()
+        return result
+
+    async def step(self) -> None:
+        """The next piece is done, or its result is handed over."""
+        self._steps.release()
+        await settle()
+
+    async def go_on(self, task: asyncio.Task[None]) -> None:
+        """All pieces up to the end of a task."""
+        while not task.done():
+            await self.step()
+        await task
+
+
 class World:
     """Stores and a group that do what they are told; `store_open` holds inserts back while it is cleared.
 
@@ -56,6 +99,8 @@ class World:
         rows: int = 1 << 30,
         seconds: float = 0.01,
         max_seconds: float = 0.02,
+        work: Serial | None = None,
+        records_of_a_slice: int = 1 << 20,
     ) -> None:
         self.calls: list[tuple[str, str]] = []
         self.failing_step = ""
@@ -75,7 +120,8 @@ class World:
         pace = Pace(seconds=seconds, max_seconds=max_seconds, rows=rows, held_bytes=held_bytes)
         counts = IngestCounts(RejectAlarm(share=0.01, run=1000))
         outside = Outside(self, self, self, self.commit, self.rewind, self.begin_anew)
-        self.ingest = Ingest(outside, self.new_partition, pace, counts)
+        slices = SlicesOf(records_of_a_slice)
+        self.ingest = Ingest(outside, self.new_partition, pace, counts, work=work, slices=slices)
 
     def new_partition(self, place: Place, start: Start) -> PartitionFold:
         topic, partition = place
@@ -669,5 +715,317 @@ def test_a_refused_commit_is_no_checkpoint() -> None:
         await world.take(0, 3)
         await world.ingest.checkpoint()
         assert (world.ingest.counts.checkpoints, world.ingest.counts.committed_events) == (0, 0)
+
+    run(scenario)
+
+
+# --- slices, and the thread that does the work
+
+
+FOLDING, BUILDING = "folding events", "building a checkpoint"
+
+
+def test_a_batch_is_folded_in_slices_and_stored_as_one() -> None:
+    async def scenario() -> None:
+        core = CoreThread()
+        world = World(work=core, records_of_a_slice=2)
+        world.begin(PLACE, OTHER)
+        await world.take(0, 9)
+        await world.take(0, 4, place=OTHER)
+        folded = core.begun
+        assert folded == 5 + 2
+        assert world.ingest.positions() == {PLACE: 9, OTHER: 4}
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits) == (13, [{PLACE: 9, OTHER: 4}])
+        assert world.ingest.counts.events == 13
+        assert core.close(patience_s=10)
+
+    run(scenario)
+
+
+def test_a_checkpoint_waits_for_one_slice_and_commits_up_to_there() -> None:
+    async def scenario() -> None:
+        work = Stepwise()
+        world = World(work=work, records_of_a_slice=2)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 9))
+        await settle()
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        assert work.asked == [FOLDING, BUILDING]
+        await work.go_on(checkpointing)
+        assert list(world.commits[0]) == [PLACE]
+        assert 2 <= world.commits[0][PLACE] < 9
+        await work.go_on(taking)
+        last = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        await work.go_on(last)
+        assert (world.rows, world.commits[-1]) == (9, {PLACE: 9})
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("steps", range(4), ids=["asked", "done", "next asked", "next done"])
+@pytest.mark.parametrize("how", ["revoked", "assigned anew", "read again"])
+def test_a_partition_taken_away_during_a_slice_leaves_nothing_behind(how: str, steps: int) -> None:
+    async def scenario() -> None:
+        work = Stepwise()
+        world = World(work=work, records_of_a_slice=3)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 9))
+        await settle()
+        for _ in range(steps):
+            await work.step()
+        generation = 1
+        match how:
+            case "revoked":
+                world.ingest.forget()
+            case "assigned anew":
+                generation = 2
+                world.begin(PLACE, generation=2)
+            case "read again":
+                world.ingest.begin_again({PLACE: Start(0, 0, 0)}, 1)
+        await work.go_on(taking)
+        assert work.asked.count(FOLDING) <= 1 + steps // 2, "no further slice"
+        expected = {} if how == "revoked" else {PLACE: 0}
+        assert world.ingest.positions() == expected
+        again = asyncio.create_task(world.take(0, 4, generation=generation))
+        await settle()
+        await work.go_on(again)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        await work.go_on(checkpointing)
+        stored = (0, []) if how == "revoked" else (4, [{PLACE: 4}])
+        assert (world.rows, world.commits) == stored
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["before it is built", "before it is handed over"])
+def test_a_partition_taken_away_while_its_checkpoint_is_built_is_not_stored(steps: int) -> None:
+    async def scenario() -> None:
+        work = Stepwise()
+        world = World(work=work)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 3))
+        await settle()
+        await work.go_on(taking)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        for _ in range(steps):
+            await work.step()
+        world.begin(PLACE, generation=2)
+        await work.go_on(checkpointing)
+        assert (world.rows, world.commits) == (0, [])
+        assert world.ingest.positions() == {PLACE: 0}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["before it is built", "before it is handed over"])
+def test_a_checkpoint_cancelled_while_it_is_built_is_never_passed_over(steps: int) -> None:
+    """Its rows may have been given away, and nobody has them."""
+
+    async def scenario() -> None:
+        work = Stepwise()
+        world = World(work=work)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 3))
+        await settle()
+        await work.go_on(taking)
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        for _ in range(steps):
+            await work.step()
+        checkpointing.cancel()
+        await asyncio.wait([checkpointing])
+        last = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        await work.go_on(last)
+        assert world.commits == []
+
+    run(scenario)
+
+
+def test_told_to_end_it_leaves_the_rest_of_the_batch_and_commits_what_is_folded() -> None:
+    async def scenario() -> None:
+        work = Stepwise()
+        world = World(work=work, records_of_a_slice=2)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 9))
+        await settle()
+        world.ingest.take_no_more()
+        await work.go_on(taking)
+        assert work.done == [FOLDING]
+        await world.take(9, 12)  # is fetched, and is left out: it is no error that it does not come next
+        checkpointing = asyncio.create_task(world.ingest.checkpoint())
+        await settle()
+        await work.go_on(checkpointing)
+        assert (world.rows, world.commits) == (2, [{PLACE: 2}])
+
+    run(scenario)
+
+
+def test_told_to_end_while_it_waits_for_room_it_waits_no_longer() -> None:
+    async def scenario() -> None:
+        world = World(held_bytes=1, records_of_a_slice=2)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 9))
+        await settle()
+        assert not taking.done()
+        world.ingest.take_no_more()
+        await taking
+        await world.ingest.checkpoint()
+        assert world.commits == [{PLACE: 2}]
+
+    run(scenario)
+
+
+def test_an_error_in_a_slice_is_raised_and_nothing_of_it_is_committed() -> None:
+    class DefectError(Exception):
+        pass
+
+    async def scenario() -> None:
+        core = CoreThread()
+        world = World(work=core, records_of_a_slice=2)
+        world.begin(PLACE)
+        await world.take(0, 2)
+        fold = world.ingest._assigned[PLACE].fold
+
+        def failing(_: RecordBatch) -> Taken:
+            raise DefectError
+
+        fold.ingest = failing  # type: ignore[method-assign]
+        with pytest.raises(DefectError):
+            await world.take(2, 9)
+        assert world.ingest.positions() == {PLACE: 2}
+        await world.ingest.checkpoint()
+        assert world.commits == [{PLACE: 2}]
+        assert core.close(patience_s=10)
+
+    run(scenario)
+
+
+def test_memory_is_watched_after_each_slice() -> None:
+    async def scenario() -> None:
+        world = World(held_bytes=HELD_BYTES, records_of_a_slice=3)
+        world.begin(PLACE)
+        taking = asyncio.create_task(world.take(0, 30))
+        await settle()
+        assert not taking.done()
+        assert world.ingest.standing()[PLACE].held_rows == 6
+        taking.cancel()
+
+    run(scenario)
+
+
+# --- a partition that begins without the ledger
+
+
+def provisional(at: int) -> Start:
+    return Start(at, at, at, is_provisional=True)
+
+
+def test_without_the_ledger_windows_are_published_and_nothing_is_stored_or_committed() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0), OTHER: Start(0, 0, 0)}, 1)
+        await world.take(0, 3)
+        await world.take(0, 2, place=OTHER)
+        await world.ingest._publish([assigned.fold for assigned in world.ingest._assigned.values()])
+        assert sum(table.num_rows for table in world.published) > 0
+        await world.ingest.checkpoint()
+        assert world.rows == 2, "those of the other partition"
+        assert world.commits == [{OTHER: 2}]
+        assert world.rewound == [[PLACE]]
+
+    run(scenario)
+
+
+def test_with_the_ledger_it_is_read_again_and_stored() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 3)
+        await world.ingest.checkpoint()  # whose rewind knows the ledger
+        await world.take(3, 5)  # fetched before it was sought back
+        assert world.ingest.positions() == {PLACE: 0}
+        await world.take(0, 5)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits) == (5, [{PLACE: 5}])
+
+    run(scenario)
+
+
+def test_one_of_which_nothing_has_come_yet_is_planned_again_too_and_not_sought() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.ingest.checkpoint()
+        assert world.rewound == [[PLACE]]
+        await world.ingest.checkpoint()
+        assert world.rewound == [[PLACE]]
+        await world.take(0, 3)  # was on its way all the time
+        await world.ingest.checkpoint()
+        assert (world.rows, world.begun_anew) == (3, [])
+
+    run(scenario)
+
+
+def test_only_those_that_are_elsewhere_are_sought() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0), OTHER: provisional(0)}, 1)
+        await world.take(0, 3)
+        assert world.ingest.begin_again({PLACE: Start(0, 0, 0), OTHER: Start(0, 0, 0)}, 1) == [PLACE]
+
+    run(scenario)
+
+
+def test_what_was_fetched_before_a_partition_was_sought_forward_is_left_out() -> None:
+    """As where the ledger knows that retention has taken the beginning of the segment."""
+
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 2)
+        assert world.ingest.begin_again({PLACE: Start(9, 9, 9)}, 1) == [PLACE]
+        await world.take(2, 4)
+        await world.take(4, 7)
+        await world.take(9, 11)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits, world.begun_anew) == (2, [{PLACE: 11}], [])
+
+    run(scenario)
+
+
+def test_what_a_fetch_brought_from_where_it_was_then_sought_is_folded_once() -> None:
+    """Retention had taken what the fetch asked for, so the consumer went back to the first record by itself."""
+
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        assert world.ingest.begin_again({PLACE: Start(9, 9, 9)}, 1) == [PLACE]
+        await world.take(9, 12)
+        await world.take(9, 10)  # what was sought
+        await world.take(10, 14)
+        await world.take(14, 16)
+        await world.ingest.checkpoint()
+        assert (world.rows, world.commits, world.begun_anew) == (7, [{PLACE: 16}], [])
+        await world.take(9, 12)
+        assert world.begun_anew == [[PLACE]], "later it is another log"
+
+    run(scenario)
+
+
+def test_a_batch_that_may_be_either_ends_the_worker() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.ingest.begin({PLACE: provisional(0)}, 1)
+        await world.take(0, 2)
+        world.ingest.begin_again({PLACE: Start(4, 4, 4)}, 1)
+        await world.take(2, 4)
+        with pytest.raises(OutOfStepError):
+            await world.take(4, 6)
 
     run(scenario)

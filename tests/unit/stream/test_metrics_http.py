@@ -50,7 +50,7 @@ class Stand:
         await asyncio.sleep(0.01)
 
     async def get(self, path: str, method: str = "GET") -> tuple[int, str]:
-        answer = (await self.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())).decode()
+        answer = (await self.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())).decode()
         head, _, body = answer.partition("\r\n\r\n")
         return int(head.split(" ", 2)[1]), body
 
@@ -89,7 +89,7 @@ def test_metrics_are_served_as_prometheus_asks_for_them() -> None:
     async def scenario() -> None:
         async with serving() as stand:
             answer = (
-                await stand.send(b"GET /metrics?a=b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n")
+                await stand.send(b"GET /metrics?a=b HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n")
             ).decode()
             head, _, body = answer.partition("\r\n\r\n")
             assert head.startswith("HTTP/1.1 200 OK\r\n")
@@ -138,9 +138,9 @@ def test_there_is_nothing_else() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 5_000 + b"\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100 + b"\r\n",
+        b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 5_000 + b"\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 100 + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
     ids=["long path", "long header", "many headers", "TLS"],
@@ -163,7 +163,9 @@ def test_a_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def scenario() -> None:
         async with serving() as stand:
-            answer = await stand.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            answer = await stand.send(
+                b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+            )
             assert answer.startswith(b"HTTP/1.1 200 OK")
 
     run(scenario)
@@ -172,7 +174,7 @@ def test_a_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_connection_serves_one_request() -> None:
     async def scenario() -> None:
         async with serving() as stand:
-            await stand.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+            await stand.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
             assert stand.asked == 1
 
     run(scenario)
@@ -226,7 +228,7 @@ def test_connections_are_few_at_once() -> None:
             for _, writer in [*opened, (extra, extra_writer)]:
                 writer.close()
             async with asyncio.timeout(HANGING_S):
-                while await stand.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == b"":
+                while await stand.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == b"":
                     await stand.noticed()
 
     run(scenario)
@@ -246,6 +248,102 @@ def test_a_defect_in_a_value_is_an_answer_of_500_and_a_line(monkeypatch: pytest.
         assert [line["event"] for line in lines] == ["metrics cannot be told"]
         assert (await stand.get("/healthz"))[0] == 200
         await server.close()
+
+    run(scenario)
+
+
+def answered(
+    *lines: str, allowed_hosts: tuple[str, ...] = (), host: str = "127.0.0.1", version: str = "1.1"
+) -> int:
+    """The status of a scrape with these header lines."""
+    found: list[int] = []
+
+    async def scenario() -> None:
+        stand = Stand()
+        server = MetricsServer(stand.exposition, lambda: True, allowed_hosts=allowed_hosts)
+        stand.port = urlsplit(await server.start(host, 0)).port or 0
+        head = "".join(f"{line}\r\n" for line in lines)
+        answer = (await stand.send(f"GET /metrics HTTP/{version}\r\n{head}\r\n".encode())).decode()
+        found.append(int(answer.split(" ", 2)[1]))
+        assert (stand.asked == 1) == (found[0] == 200)
+        assert "evil" not in answer, "nothing of the request is repeated"
+        await server.close()
+
+    run(scenario)
+    return found[0]
+
+
+MACHINE = socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.1:9100", "10.1.2.3:9100", "[::1]:9100", "[::1]", "localhost", "LOCALHOST:9100",
+     "metrics.localhost", "localhost.", MACHINE, f"{MACHINE.upper()}:9100", MACHINE.partition(".")[0]],
+)  # fmt: skip
+def test_addresses_and_the_names_of_this_machine_are_answered(host: str) -> None:
+    assert answered(f"Host: {host}") == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:9100", "127.0.0.1.evil.example", "localhost.evil.example", "evil", "[evil]", "evil@127.0.0.1",
+     f"{MACHINE}.evil.example"],
+)  # fmt: skip
+def test_another_name_may_be_one_that_a_web_page_has_pointed_here(host: str) -> None:
+    assert answered(f"Host: {host}") == 403
+
+
+def test_a_client_without_a_host_is_no_browser() -> None:
+    assert answered(version="1.0") == 200
+
+
+def test_names_that_prometheus_asks_by_can_be_allowed() -> None:
+    allowed = ("worker-1", ".llm.svc.cluster.local")
+    assert answered("Host: worker-1:9100", allowed_hosts=allowed) == 200
+    assert answered("Host: Worker-1.:9100", allowed_hosts=allowed) == 200
+    assert answered("Host: a.llm.svc.cluster.local", allowed_hosts=allowed) == 200
+    assert answered("Host: llm.svc.cluster.local", allowed_hosts=allowed) == 403
+    assert answered("Host: worker-2", allowed_hosts=allowed) == 403
+    assert answered("Host: anything.evil.example", allowed_hosts=("*",)) == 200
+
+
+def test_a_name_that_it_listens_on_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def to_loopback(*_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, 0, 0, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", to_loopback)
+    assert answered("Host: metrics.internal", host="metrics.internal") == 200
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Host: 127.0.0.1:9100", "Origin: http://127.0.0.1:9100"], 200),
+        (["Host: 127.0.0.1:9100", "Sec-Fetch-Site: none"], 200),
+        (["Host: 127.0.0.1:9100", "Origin: http://evil.example"], 403),
+        (["Host: 127.0.0.1:9100", "Origin: http://127.0.0.1:3000"], 403),
+        (["Host: 127.0.0.1:9100", "Origin: null"], 403),
+        (["Host: 127.0.0.1:9100", "Origin: http://[evil"], 403),
+        (["Host: 127.0.0.1:9100", "Sec-Fetch-Site: cross-site"], 403),
+        (["Host: 127.0.0.1:9100", "Sec-Fetch-Site: same-site"], 403),
+    ],
+)
+def test_what_a_browser_asks_for_another_sites_page_is_refused(lines: list[str], status: int) -> None:
+    assert answered(*lines) == status
+    assert answered(*lines, allowed_hosts=("*",)) == status
+
+
+def test_a_refused_name_is_told_once_in_the_log_with_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with serving() as stand:
+            with capture_logs() as lines:
+                monkeypatch.setattr(metrics_http, "log", structlog.get_logger())
+                for host in ("worker-1:9100", "worker-1:9100", "\x1b[2J", "other"):
+                    await stand.send(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        (line,) = lines
+        assert line["host"] == "worker-1"
+        assert "metrics.allowed_hosts" in line["remedy"]
 
     run(scenario)
 

@@ -16,12 +16,13 @@ from tokentide.stream import resume as resume_module
 from tokentide.stream.decode.clock import ClockLimits
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.enrich.outcome import add_status, add_window_start
+from tokentide.stream.fold.extent import SpanLimits
 from tokentide.stream.fold.segment import FoldSettings
 from tokentide.stream.join.waiting import JoinLimits
 from tokentide.stream.letters import LetterPolicy
 from tokentide.stream.partition import Checkpoint, OutOfStepError, PartitionFold, PartitionRules
 from tokentide.stream.record_batch import RecordBatch, Source
-from tokentide.stream.resume import LedgerEntry, Start, plan_start
+from tokentide.stream.resume import KnownSpan, LedgerEntry, Start, plan_start
 from tokentide.stream.taken import Runs, Taken
 
 SEGMENT = 10
@@ -267,6 +268,114 @@ def test_the_result_of_a_segment_does_not_depend_on_where_batches_end() -> None:
         [late for rows in checkpoint.rows for late in rows["late"].to_pylist()] for checkpoint in (one, other)
     ]
     assert late[0] == late[1]
+
+
+# --- spans of a segment that holds much
+
+
+def by_items(limit: int) -> PartitionRules:
+    """A span ends with so many events."""
+    return RULES._replace(spans=SpanLimits(limit, 0, 0, item_ns=1))
+
+
+def of_spans(limit: int, start: Start = FROM_THE_START) -> PartitionFold:
+    return PartitionFold(SOURCE, start, by_items(limit), Decoder(), enriched)
+
+
+def packed(*names: str) -> bytes:
+    return json.dumps([event(name) for name in names]).encode()
+
+
+def test_a_batch_is_split_where_spans_and_segments_end() -> None:
+    fold = of_spans(3)
+    fold.ingest(batch(0, 13, {0: packed("a", "b"), 2: packed("c", "a"), 5: line("a"), 11: line("d")}))
+    checkpoint = taken(fold)
+    names = ("segment", "first_offset", "version", "records", "gaps", "items", "events", "duplicates")
+    assert ledger_of(checkpoint, *names) == [
+        (0, 0, 3, 2, 1, 4, 3, 1),
+        (0, 3, 10, 1, 6, 1, 1, 0),
+        (1, 10, 13, 1, 2, 1, 1, 0),
+    ]
+    assert [(row["first_offset"], row["calls"]) for row in checkpoint.partials.to_pylist()] == [
+        (0, 3),
+        (3, 1),
+        (10, 1),
+    ]
+    assert ledger_of(checkpoint, "limited_from") == [(0,), (3,), (10,)]
+
+
+def test_spans_are_the_same_however_the_log_is_cut() -> None:
+    whole, pieces = of_spans(3), of_spans(3)
+    whole.ingest(full(0, 25))
+    for begin in range(0, 25, 4):
+        pieces.ingest(full(begin, min(begin + 4, 25)))
+    one, other = taken(whole), taken(pieces)
+    assert ledger_of(one, "first_offset") == [(n,) for n in (0, 3, 6, 9, 10, 13, 16, 19, 20, 23)]
+    assert one.ledger.to_pylist() == other.ledger.to_pylist()
+    assert one.partials.to_pylist() == other.partials.to_pylist()
+
+
+def test_a_batch_that_ends_with_a_span_opens_no_further_one() -> None:
+    fold = of_spans(3)
+    fold.ingest(full(0, 3))
+    assert ledger_of(taken(fold), "first_offset", "version") == [(0, 3)]
+
+
+def test_spans_below_the_commit_are_forgotten() -> None:
+    fold = of_spans(3)
+    fold.ingest(full(0, 7))
+    taken(fold)
+    fold.committed(6)
+    fold.ingest(full(7, 8))
+    assert ledger_of(taken(fold), "first_offset", "version") == [(6, 8)]
+
+
+def test_only_the_open_span_is_read_again() -> None:
+    fold = of_spans(3)
+    fold.ingest(full(0, 8))
+    entries = [LedgerEntry(*row) for row in ledger_of(taken(fold), "first_offset", "version", "fold", "lost")]
+    start = plan_start(8, 0, entries, RULES.fold_id)
+    again = of_spans(3, start)
+    assert again.position == 6
+    again.ingest(full(6, 10))
+    assert ledger_of(taken(again), "first_offset", "version", "records") == [(6, 9, 3), (9, 10, 1)]
+
+
+def test_what_is_refused_for_its_time_counts_like_any_other_so_that_settings_move_no_end() -> None:
+    records: dict[int, bytes | None] = {n: line(f"e{n}", timestamp="2036-01-01T00:00:00Z") for n in range(4)}
+    fold = of_spans(3)
+    fold.ingest(batch(0, 4, records))
+    assert ledger_of(taken(fold), "first_offset", "items", "rejects") == [(0, 3, 3), (3, 1, 1)]
+
+
+def test_a_span_that_the_ledger_knows_begins_there_also_where_the_one_before_has_room() -> None:
+    start = Start(0, 0, 0, known=(KnownSpan(5, 4, 5),))
+    fold = of_spans(9, start)
+    fold.ingest(full(0, 10))
+    assert ledger_of(taken(fold), "first_offset", "version", "lost") == [(0, 5, 0), (5, 10, 4)]
+
+
+def test_a_span_of_an_older_version_gets_the_whole_limit_from_where_that_had_read_to() -> None:
+    start = Start(0, 0, 4, known=(KnownSpan(0, 0, 4),))
+    fold = of_spans(3, start)
+    fold.ingest(full(0, 9))
+    rows = ledger_of(taken(fold), "first_offset", "version", "limited_from")
+    assert rows == [(0, 7, 4), (7, 9, 7)]
+
+
+def test_texts_of_durable_rows_are_not_worked_on_again() -> None:
+    def for_rows(table: pa.Table) -> pa.Table:
+        rows_made.extend(table["event_id"].to_pylist())
+        return enriched(table)
+
+    rows_made: list[str] = []
+    start = Start(read_from=0, stored_to=2, resume_at=2)
+    fold = PartitionFold(SOURCE, start, RULES, Decoder(), for_rows, enrich_for_windows=enriched)
+    fold.ingest(full(0, 2))
+    fold.ingest(full(2, 3))
+    assert rows_made == ["e2"]
+    checkpoint = taken(fold)
+    assert (offsets_of(checkpoint), calls_of(checkpoint.partials)) == ([2], {0: 3})
 
 
 # --- after a crash

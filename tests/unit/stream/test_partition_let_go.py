@@ -57,7 +57,7 @@ def test_segments_read_to_their_end_are_forgotten_once_published(segments: int) 
     assert calls(fold) == end
     fold.ingest(batch(end, end + 1, records(end, end + 1)))
     assert calls(fold) == 3, "only the segment that is still being read changed"
-    assert list(fold._segments) == [segments], "memory is bounded"
+    assert [span.span.segment for span in fold._spans] == [segments], "memory is bounded"
 
 
 def test_a_checkpoint_under_way_can_still_be_committed() -> None:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from tokentide.schemas.aggregates import SEGMENT_OFFSETS as SEGMENT
-from tokentide.stream.resume import LedgerEntry, Start, plan_start, segment_of, segments_to_ask
+from tokentide.stream.resume import (
+    KnownSpan,
+    LedgerEntry,
+    Start,
+    plan_start,
+    segment_of,
+    segments_to_ask,
+)
 
 FOLD, OTHER_FOLD = 7, 8
 
@@ -63,6 +70,104 @@ def test_new_settings_or_prices_store_the_whole_segment_again() -> None:
 def test_a_group_that_lost_its_commit_stores_the_first_segment_again() -> None:
     entries = [LedgerEntry(0, 500, FOLD)]
     assert plan_start(None, 0, entries, FOLD) == Start(read_from=0, stored_to=0, resume_at=0)
+
+
+# --- a segment of several spans
+
+
+SPANS = [
+    LedgerEntry(0, 1_000, FOLD, pending=((990, 0),)),
+    LedgerEntry(1_000, 1_800, FOLD, pending=((1_790, 0),)),
+    LedgerEntry(1_800, 2_100, FOLD),
+]
+
+
+def spans_from(*first_offsets: int) -> tuple[KnownSpan, ...]:
+    return tuple(KnownSpan(offset, 0, offset) for offset in first_offsets)
+
+
+def test_only_the_span_that_holds_the_commit_is_folded_again() -> None:
+    start = plan_start(2_050, 0, SPANS, FOLD)
+    assert start == Start(1_800, 2_050, 2_050, waiting=((1_790, 0),))
+
+
+def test_a_commit_within_an_older_span_begins_with_that_and_comes_to_the_later_ones_on_the_way() -> None:
+    """Of the checkpoint that went over three spans some ledger rows may be there and others not."""
+    expected = Start(1_000, 1_500, 1_500, waiting=((990, 0),), known=spans_from(1_800))
+    assert plan_start(1_500, 0, SPANS, FOLD) == expected
+    torn = [SPANS[0], SPANS[1]._replace(version=1_500), SPANS[2]]
+    assert plan_start(1_500, 0, torn, FOLD) == expected
+    assert plan_start(1_500, 0, SPANS[:2], FOLD) == expected._replace(known=())
+    assert plan_start(500, 0, SPANS, FOLD) == Start(0, 500, 500, known=spans_from(1_000, 1_800))
+
+
+def test_under_another_fold_too() -> None:
+    assert plan_start(1_500, 0, SPANS, OTHER_FOLD) == Start(
+        1_000, 1_000, 1_500, waiting=((990, 0),), known=spans_from(1_800)
+    )
+
+
+def test_a_commit_at_the_end_of_a_span_begins_with_the_next_where_the_ledger_knows_it() -> None:
+    assert plan_start(1_800, 0, SPANS, FOLD) == Start(1_800, 1_800, 1_800, waiting=((1_790, 0),))
+    # Without it, nobody can tell whether the span was over: it is folded again, and ends where it did.
+    assert plan_start(1_800, 0, SPANS[:2], FOLD) == Start(1_000, 1_800, 1_800, waiting=((990, 0),))
+
+
+def test_spans_of_later_segments_are_come_to_on_the_way() -> None:
+    later = LedgerEntry(SEGMENT, SEGMENT + 50, FOLD)
+    assert plan_start(2_050, 0, [*SPANS, later], FOLD).known == spans_from(SEGMENT)
+
+
+def test_a_group_without_a_commit_begins_with_the_first_span_that_is_there() -> None:
+    assert plan_start(None, 0, SPANS, FOLD) == Start(0, 0, 0, known=spans_from(1_000, 1_800))
+    assert plan_start(None, 1_000, SPANS, FOLD) == Start(
+        1_000, 1_000, 1_000, lost_parts=1, known=spans_from(1_800)
+    )
+
+
+def test_where_retention_is_in_the_middle_of_a_span_reading_begins_with_what_follows_it() -> None:
+    assert plan_start(None, 300, SPANS, FOLD) == Start(
+        1_000, 1_000, 1_000, waiting=((990, 0),), known=spans_from(1_800)
+    )
+    assert plan_start(1_500, 1_200, SPANS, FOLD) == Start(1_800, 1_800, 1_800, waiting=((1_790, 0),))
+    # The row of the middle span is behind: what is missing of it is read as a span of its own.
+    torn = [SPANS[0], SPANS[1]._replace(version=1_600, pending=()), SPANS[2]]
+    assert plan_start(1_500, 1_200, torn, FOLD) == Start(1_600, 1_600, 1_600, known=spans_from(1_800))
+
+
+def test_where_it_took_all_that_was_stored_the_hole_is_counted_from_the_last_span() -> None:
+    assert plan_start(2_050, 2_500, SPANS, FOLD) == Start(2_500, 2_500, 2_500, lost=400)
+
+
+def test_a_later_span_goes_on_saying_what_was_lost_before_it() -> None:
+    later = LedgerEntry(2_000, 2_100, FOLD, lost=200)
+    assert plan_start(500, 0, [SPANS[0], later], FOLD).known == (KnownSpan(2_000, 200, 2_000),)
+
+
+# --- what an older version has begun, which knew no limit
+
+
+def test_a_span_of_an_older_version_is_limited_from_where_that_had_read_to() -> None:
+    old = LedgerEntry(0, 5_000, OTHER_FOLD, lost=7, limited_from=None)
+    assert plan_start(4_000, 0, [old], FOLD) == Start(
+        0, 0, 4_000, known_lost=7, known=(KnownSpan(0, 0, 5_000),)
+    )
+
+
+def test_and_stays_so_when_it_is_read_once_more() -> None:
+    taken_over = LedgerEntry(0, 9_000, FOLD, limited_from=5_000)
+    assert plan_start(8_000, 0, [taken_over], FOLD) == Start(0, 8_000, 8_000, known=(KnownSpan(0, 0, 5_000),))
+
+
+def test_a_later_segment_that_it_had_begun_is_known_too() -> None:
+    old = [
+        LedgerEntry(0, SEGMENT, OTHER_FOLD, limited_from=None),
+        LedgerEntry(SEGMENT, SEGMENT + 70, OTHER_FOLD, limited_from=None),
+    ]
+    assert plan_start(4_000, 0, old, FOLD).known == (
+        KnownSpan(0, 0, SEGMENT),
+        KnownSpan(SEGMENT, 0, SEGMENT + 70),
+    )
 
 
 # --- retention overtakes

@@ -8,6 +8,7 @@ from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
 from tokentide.sinks.clickhouse import FailedTry
 from tokentide.stream.counts import FailedTries, IngestCounts, Standing
+from tokentide.stream.decode.choice import choose_decoder
 from tokentide.stream.detection import Progress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.metrics_text import exposition
@@ -15,6 +16,7 @@ from tokentide.stream.reject_alarm import RejectAlarm
 from tokentide.stream.taken import Runs, Taken
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.worker_metrics import (
+    decoder_samples,
     detect_samples,
     ingest_samples,
     lag_samples,
@@ -121,6 +123,13 @@ def test_without_proc_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "PROCESS_RESIDENT_MEMORY_BYTES" not in values(process_samples(0.0))
 
 
+def test_the_decoder_that_runs_is_told() -> None:
+    decoder = choose_decoder("python")
+    assert values(decoder_samples(decoder)) == {"DECODER_INFO.python": 1, "DECODER_DEFECTS": 0}
+    decoder.defects += 2
+    assert values(decoder_samples(decoder))["DECODER_DEFECTS"] == 2
+
+
 def test_every_metric_of_the_list_has_a_value_and_is_served() -> None:
     tries = FailedTries()
     tries.failed(FailedTry("llm_events", 10, None, "NO_ANSWER", 1, 0.1))
@@ -129,6 +138,7 @@ def test_every_metric_of_the_list_has_a_value_and_is_served() -> None:
         *detect_samples(CaughtUpDetection()),
         *lag_samples({P0: 5}, {P0: 9}.get),
         *sink_samples(tries),
+        *decoder_samples(choose_decoder("python")),
         *process_samples(0.0),
     ]
     assert {sample.metric for sample in samples} == set(Metric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,13 @@ from faust.types import TP
 
 from tests.support.virtual_time import run_virtually
 from tests.unit.stream.test_ingest import PLACE, World
+from tokentide.config import KafkaSettings
 from tokentide.sinks.errors import SinkStoppedError
+from tokentide.stream.core_thread import CoreThread
 from tokentide.stream.exits import Exit, StalledError, exit_for, said_of
 from tokentide.stream.transport.fetched import Place
 from tokentide.stream.transport.micro_batch import MicroBatchConsumer
+from tokentide.stream.watched import Fetching
 from tokentide.stream.worker import Worker
 
 EVENTS, WINDOWS = ("llm.events", 2), ("llm.windows", 0)
@@ -28,14 +32,26 @@ Positions = Callable[[], Mapping[Place, int]]
 
 
 class KnownEnds(MicroBatchConsumer):
-    """A consumer whose last fetches told these ends."""
+    """A consumer whose last fetches told these ends, and which has not fetched since."""
 
     def __init__(self, ends: Mapping[Place, int | None]) -> None:
         self._ends = ends
+        self.called: dict[int, str] = {}
+
+    @property
+    def calls(self) -> Mapping[int, str]:
+        return self.called
+
+    def fetching(self, tp: TP) -> Fetching | None:
+        return Fetching(end=self._ends[tuple(tp)]) if tuple(tp) in self._ends else None
 
     def highwater(self, tp: TP) -> int:
         assert tuple(tp) in self._ends, "aiokafka asserts that it is assigned"
         return self._ends[tuple(tp)]  # type: ignore[return-value] # as Faust's, which says None before a fetch
+
+
+async def kafka_answers(_: Place | None) -> bool:
+    return True
 
 
 def watched(ends: Mapping[Place, int | None], ingesting: Positions, detecting: Positions | None) -> Any:
@@ -48,6 +64,10 @@ def watched(ends: Mapping[Place, int | None], ingesting: Positions, detecting: P
     )
     worker.told = []
     worker._rejects = SimpleNamespace(tell=worker.told.append)
+    worker._work = SimpleNamespace(doing=None, begun=0, close=lambda patience_s: True)  # noqa: ARG005
+    worker._out = SimpleNamespace(sending=0, acknowledged=0)
+    worker._turns = worker._asks_kafka = 0
+    worker._probe = kafka_answers
     worker._detect = None
     if detecting is not None:
         worker._detect = SimpleNamespace(detection=SimpleNamespace(positions=detecting))
@@ -76,7 +96,9 @@ def watch(
 def test_behind_and_nothing_moves_ends_the_worker_with_23() -> None:
     failure = watch({EVENTS: 9}, lambda: {EVENTS: 5})
     assert isinstance(failure, StalledError)
-    assert str(failure) == "llm.events/2 stands still, 4 records behind"
+    assert str(failure).startswith(
+        "llm.events/2 stands still at offset 5, 4 records behind: no answer to a fetch for 60 s; "
+    )
     code, remedy = exit_for(failure)
     assert (code, int(code)) == (Exit.STALLED, 23)
     assert "start the worker again" in remedy
@@ -84,7 +106,7 @@ def test_behind_and_nothing_moves_ends_the_worker_with_23() -> None:
 
 def test_detection_that_stands_still_ends_it_as_well() -> None:
     failure = watch({EVENTS: 5, WINDOWS: 7}, lambda: {EVENTS: 5}, lambda: {WINDOWS: 1})
-    assert str(failure) == "llm.windows/0 stands still, 6 records behind"
+    assert str(failure).startswith("llm.windows/0 stands still at offset 1, 6 records behind: ")
 
 
 def test_it_waits_as_long_as_the_setting_says() -> None:
@@ -100,12 +122,77 @@ def test_it_waits_as_long_as_the_setting_says() -> None:
 
 
 @pytest.mark.parametrize("end", [5, None], ids=["at the end", "the end is not known yet"])
-def test_who_has_read_all_that_is_known_does_not_stall(end: int | None) -> None:
-    assert watch({EVENTS: end}, lambda: {EVENTS: 5}) is None
+def test_who_hears_nothing_of_the_end_either_hangs(end: int | None) -> None:
+    """A broker answers a fetch without records, too; after its restart a consumer may wait for ever."""
+    assert "stands still at offset 5, 0 records behind" in str(watch({EVENTS: end}, lambda: {EVENTS: 5}))
 
 
 def test_a_partition_revoked_a_moment_ago_does_not_stall() -> None:
     assert watch({}, lambda: {EVENTS: 5}) is None
+
+
+def test_while_kafka_is_away_it_is_waited_for() -> None:
+    async def scenario() -> None:
+        worker = watched({EVENTS: 9}, lambda: {EVENTS: 5}, None)
+        asked: list[Place | None] = []
+
+        async def is_away(place: Place | None) -> bool:
+            asked.append(place)
+            return False
+
+        worker._probe = is_away
+        watching = asyncio.create_task(worker._watch())
+        await asyncio.wait([watching], timeout=LONG_S)
+        assert worker._failure is None
+        assert len(asked) == 9, "once in each time of the limit"
+        assert set(asked) == {EVENTS}
+        watching.cancel()
+
+    run_virtually(scenario())
+
+
+def test_a_call_of_the_consumer_s_thread_that_is_never_answered_ends_it() -> None:
+    async def scenario() -> None:
+        worker = watched({}, dict, None)
+        worker._app.consumer.called[7] = "commit"
+        watching = asyncio.create_task(worker._watch())
+        await asyncio.wait([watching], timeout=LONG_S)
+        assert str(worker._failure).startswith("the consumer's thread has not answered (commit) for 60 s")
+
+    run_virtually(scenario())
+
+
+def test_what_kafka_never_acknowledges_though_it_answers_ends_it() -> None:
+    async def scenario() -> None:
+        worker = watched({}, dict, None)
+        worker._out.sending = 1
+        watching = asyncio.create_task(worker._watch())
+        await asyncio.wait([watching], timeout=LONG_S)
+        assert str(worker._failure).startswith("Kafka has not acknowledged what was sent for 60 s")
+
+    run_virtually(scenario())
+
+
+def test_who_reads_a_log_from_its_beginning_is_watched_meanwhile() -> None:
+    """What is asked of Kafka then may hang for ever."""
+
+    async def scenario() -> None:
+        worker = watched({EVENTS: 3}, dict, None)
+        worker._ingest.commits_ahead = lambda: {EVENTS: 5}
+        begun: list[Any] = []
+
+        async def hanging(places: Any) -> None:
+            begun.append(places)
+            worker._app.consumer.called[1] = "bounds of the logs"
+            await asyncio.Event().wait()
+
+        worker._begin_anew = hanging
+        watching = asyncio.create_task(worker._watch())
+        await asyncio.wait([watching], timeout=LONG_S)
+        assert begun == [[EVENTS]]
+        assert isinstance(worker._failure, StalledError)
+
+    run_virtually(scenario())
 
 
 def test_who_moves_however_far_behind_does_not_stall() -> None:
@@ -116,6 +203,30 @@ def test_who_moves_however_far_behind_does_not_stall() -> None:
 def test_who_waits_for_the_store_does_not_stall() -> None:
     """Then `Ingest.positions` names no partition."""
     assert watch({EVENTS: 9}, dict) is None
+
+
+def test_a_loop_without_end_in_the_core_s_thread_ends_it() -> None:
+    """And the event loop turns meanwhile."""
+
+    async def scenario() -> None:
+        worker = watched({EVENTS: 9}, dict, None)
+        worker._settings.worker.stall_seconds = 0.2  # of CPU
+        core = worker._work = CoreThread()
+        over = threading.Event()
+
+        def loops() -> None:
+            while not over.is_set():
+                pass
+
+        looping = asyncio.create_task(core.run("folding events", loops))
+        await worker._watch()
+        over.set()
+        await looping
+        assert isinstance(worker._failure, StalledError)
+        assert str(worker._failure).startswith("folding events does not end")
+        assert core.close(patience_s=10)
+
+    asyncio.run(scenario())
 
 
 def test_a_crash_of_the_app_ends_the_worker_with_its_reason() -> None:
@@ -196,9 +307,13 @@ def runnable(world: AwayUntilToldToStop) -> Any:
 
     worker = watched({}, world.ingest.positions, None)
     worker._settings.worker.group_id = "tokentide"
+    worker._settings.worker.stages = ("ingest",)
     worker._settings.worker.metadata_refresh_seconds = 1e9
     worker._settings.metrics = SimpleNamespace(port=None)
-    worker._core = SimpleNamespace(rules=SimpleNamespace(fold_id=7))
+    worker._settings.kafka = KafkaSettings()
+    worker._core = SimpleNamespace(
+        rules=SimpleNamespace(fold_id=7), decoder=SimpleNamespace(name="python", reason="a test")
+    )
     worker._ingest = world.ingest
     worker._store = SimpleNamespace(answers=nothing)
     worker._hard_end = SimpleNamespace(begin=lambda _: None)
@@ -206,7 +321,8 @@ def runnable(world: AwayUntilToldToStop) -> Any:
     worker._rejects.loops = list
     worker._rejects.finish = nothing
     worker._app.start = worker._app.stop = nothing
-    worker._out = worker._reject_outlets = worker._metrics = SimpleNamespace(close=nothing)
+    worker._reject_outlets = worker._metrics = SimpleNamespace(close=nothing)
+    worker._out.close = nothing
     return worker
 
 
@@ -239,6 +355,21 @@ def test_told_to_stop_it_stores_and_commits_what_it_has_taken() -> None:
         world.stop.set()
         assert await running == Exit.STOPPED
         assert (world.rows, world.commits) == (3, [{PLACE: 3}])
+
+    run_virtually(scenario())
+
+
+def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        worker = runnable(AwayUntilToldToStop())
+        ends: list[int] = []
+        worker._hard_end.now = ends.append
+        worker._work.close = lambda patience_s: patience_s > 60
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(5)
+        worker.fail(StalledError("it hangs"))
+        assert await running == Exit.STALLED
+        assert ends == [Exit.STALLED]
 
     run_virtually(scenario())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,33 @@ def test_a_reader_s_limits_can_only_be_lowered():
     assert limit("max_memory_usage", "1e99") == "1000"
 
 
+def test_a_reader_gets_a_share_of_the_processor_and_cannot_ask_for_more():
+    def settings(limits: ReaderLimits, **requested: str) -> dict[str, str]:
+        return statement_settings(requested, access=Access.READER, query_id="q", limits=limits)
+
+    two = replace(LIMITS, max_threads=2, nice=0)
+    assert settings(two)["max_threads"] == "2"
+    assert settings(two, max_threads="8")["max_threads"] == "2"
+    assert settings(two, max_threads="0")["max_threads"] == "2"
+    assert settings(two, max_threads="auto")["max_threads"] == "2"
+    assert settings(two, max_threads="1")["max_threads"] == "1"
+    assert "os_thread_priority" not in settings(two)
+    assert settings(replace(two, nice=10))["os_thread_priority"] == "10"
+    with refused(164):
+        settings(two, os_thread_priority="0")
+
+
+def test_reading_takes_a_share_of_the_processor_unless_the_full_user_says_otherwise():
+    def threads(reading_threads: int | None, **requested: str) -> str | None:
+        return statement_settings(
+            requested, access=Access.FULL, query_id="q", limits=LIMITS, reading_threads=reading_threads
+        ).get("max_threads")
+
+    assert threads(3) == "3"
+    assert threads(3, max_threads="8") == "8"
+    assert threads(None) is None
+
+
 def test_a_reader_is_always_readonly():
     settings = statement_settings({"readonly": "0"}, access=Access.READER, query_id="q", limits=LIMITS)
     assert list(settings)[-1] == "readonly"
@@ -197,7 +225,10 @@ def test_the_reader_exists_elsewhere_only_with_a_password():
         ({"Host": "127.0.0.1:8123", "Origin": "http://127.0.0.1:8123"}, False),
         ({"Host": "127.0.0.1:8123", "Origin": "http://127.0.0.1:9999"}, True),
         ({"Host": "127.0.0.1:8123", "Origin": "null"}, True),
+        ({"Host": "127.0.0.1:8123", "Origin": "http://[evil"}, True),
         ({"Host": "127.0.0.1.evil.example"}, True),
+        ({"Host": "[evil]"}, True),
+        ({"Host": "evil@127.0.0.1"}, True),
         ({"Host": "evil.example", "Origin": "http://evil.example"}, True),
         ({"Host": "127.0.0.1", "Sec-Fetch-Site": "cross-site"}, True),
         ({"Host": "127.0.0.1", "Sec-Fetch-Site": "same-origin"}, False),

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from tokentide.producers import event_encoder
 from tokentide.producers.errors import EventError
 from tokentide.producers.event_encoder import EventEncoder
 from tokentide.schemas.call import CallEvent
@@ -162,6 +163,117 @@ def test_an_event_over_the_size_limit_goes_without_its_texts():
 def test_an_event_that_is_too_large_without_texts_is_refused_by_the_name_of_its_largest_field():
     with pytest.raises(EventError, match=r"^tenant: makes the event larger than 1000 bytes"):
         encoder(max_bytes=1000).encode({"tenant": "x" * 2000, "feature": "y" * 10})
+
+
+TEXT_5_MB = "the quick brown fox jumps" * 200_000
+LARGE = {
+    "a text": TEXT_5_MB,
+    "one message": [{"role": "user", "content": TEXT_5_MB}],
+    "messages": [{"role": "user", "content": TEXT_5_MB[:2_000]}] * 2_500,
+    "messages in parts": [{"role": "user", "content": [{"type": "text", "text": TEXT_5_MB[:2_000]}] * 50}]
+    * 50,
+    "numbers": [{"vector": [1.5] * 2_500_000}],
+    "bytes": [{"audio": TEXT_5_MB.encode()}],
+}
+
+
+@pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("field", ["input", "output", "error", "tenant"])
+def test_what_is_far_over_the_size_limit_is_never_written(monkeypatch, field, large):
+    """Not timed: writing it, and mending it value by value, is what took a tenth of a second."""
+    sizes = []
+
+    def to_json(value: object, **options: object) -> bytes:
+        written = event_encoder_to_json(value, **options)
+        sizes.append(len(written))
+        return written
+
+    event_encoder_to_json = event_encoder.to_json
+    monkeypatch.setattr(event_encoder, "to_json", to_json)
+    event = {field: {"message": large} if field == "error" else large, "input_tokens": 7}
+    if field in ("input", "output"):
+        encoded = encoder().encode(event)
+        assert json.loads(encoded.value).keys() == {"event_id", "timestamp", "service", "input_tokens"}
+        assert encoded.mended == f"{field}: left out: the event is over the size limit with it"
+    else:
+        with pytest.raises(EventError, match=f"^{field}: makes the event larger than 1000000 bytes"):
+            encoder().encode(event)
+    if field != "tenant":  # a name; the contract has it in 200 characters
+        assert sum(sizes) < 1_000
+
+
+@pytest.mark.parametrize("field", ["input", "output"])
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize("letter", ["x", "\n", "\x00", "€"])
+def test_the_size_limit_is_exact_for_long_texts(field, over, letter):
+    each = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    bare = len(encoder().encode({"event_id": "e", field: ""}).value)
+    letters, rest = divmod(1_000_000 - bare, each)
+    encoded = encoder().encode({"event_id": "e", field: letter * letters + "y" * (rest + over)})
+    assert (field in json.loads(encoded.value)) is (over == 0)
+    if not over:
+        assert len(encoded.value) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [
+            {"role": "user", "content": "a\nb" * 5_000},
+            {"role": "tool", "n": 1, "b": True, "c": None, "d": (1, "x")},
+        ],
+        [{"role": "user", "content": "€" * 5_000, "score": 0.5}],
+        [{"content": [{"text": "x" * 9_000}, {"text": "y", "at": datetime(2026, 1, 2, tzinfo=UTC)}]}],
+        [{"content": b"z" * 9_000, "id": uuid.UUID(int=1)}],
+    ],
+)
+def test_long_messages_mean_the_same(messages):
+    event = {
+        "event_id": "e",
+        "input": messages,
+        "output": "}" * 9_000,
+        "input_tokens": 7,
+        "event_type": "call",
+    }
+    assert written(event) == {
+        "timestamp": "2026-01-02T03:04:05.000000Z",
+        "service": "shop",
+        **json.loads(event_encoder.to_json(event)),
+    }
+
+
+def test_long_messages_are_a_snapshot():
+    messages = [{"role": "user", "content": "x" * 9_000}]
+    value = encoder().encode({"input": messages}).value
+    messages[0]["content"] = "changed"
+    messages.append({"role": "user", "content": "more"})
+    assert json.loads(value)["input"] == [{"role": "user", "content": "x" * 9_000}]
+
+
+def test_numbers_and_characters_in_long_messages_are_mended_as_in_short_ones():
+    encoded = encoder().encode({"input": [{"content": "x" * 9_000, "score": float("nan")}]})
+    assert json.loads(encoded.value)["input"][0]["score"] is None
+    assert encoded.mended == "input: is not a finite number; sent as unknown"
+    encoded = encoder().encode({"input": [{"content": "x" * 9_000 + "\ud800"}], "duration_ms": float("inf")})
+    assert json.loads(encoded.value)["input"] == [{"content": "x" * 9_000 + "\ufffd"}]
+    encoded = encoder().encode({"input": "x" * 9_000, "duration_ms": float("inf")})
+    assert (json.loads(encoded.value)["duration_ms"], len(json.loads(encoded.value)["input"])) == (
+        None,
+        9_000,
+    )
+    assert encoded.mended == "duration_ms: is not a finite number; sent as unknown"
+
+
+def test_an_event_of_many_escapes_is_refused_by_the_name_of_its_largest_field():
+    with pytest.raises(EventError, match=r"^tenant: makes the event larger than 1000 bytes"):
+        encoder(max_bytes=1000).encode({"tenant": "\x00" * 200, "feature": "y" * 10})
+
+
+def test_messages_that_contain_themselves_are_refused():
+    messages: list[object] = [{"content": "x" * 9_000}]
+    messages.append({"content": messages})
+    with pytest.raises(EventError, match=r"^input: is nested deeper than 64 levels or contains itself"):
+        encoder().encode({"input": messages})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tokentide.schemas.call import CallEvent
-from tokentide.stream.decode.decoder import events_table, finished
+from tokentide.stream.decode.rows import events_table, finished
 from tokentide.stream.enrich import enricher as enricher_module
 from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.dropping import Dropping

@@ -7,13 +7,14 @@ import pytest
 from tokentide.schemas.part import PartEvent
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
+from tokentide.stream.decode.reference import flat_values
 from tokentide.stream.join.call import (
+    bounded,
     contradiction,
     crowded_out_request,
     lone_answer,
     lone_request,
     merged,
-    part_values,
     whole_call,
 )
 
@@ -35,7 +36,7 @@ def part(kind: str, **fields: Any) -> PartEvent:
 
 
 def values(kind: str, **fields: Any) -> Any:
-    return part_values(part(kind, **fields))
+    return bounded(flat_values(part(kind, **fields)))
 
 
 def test_the_answer_wins_leaf_by_leaf() -> None:

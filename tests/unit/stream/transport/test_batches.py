@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import numpy as np
 import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
@@ -14,7 +15,8 @@ from faust.types import TP
 from tests.support.fetches import Fetcher, FetchFailed, fetch, record_batch
 from tests.support.waiting import HANGING_S
 from tokentide.stream.transport import batches as module
-from tokentide.stream.transport.batches import PAUSE_S, SMALL_BYTES, Batches
+from tokentide.stream.transport.batches import FAR, PAUSE_S, SMALL_BYTES, Batches
+from tokentide.stream.transport.fetched import Sift
 
 FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 LARGE = b"x" * SMALL_BYTES
@@ -155,5 +157,43 @@ def test_an_error_of_a_fetch_is_raised() -> None:
         world.fetcher.arrive(FIRST, FetchFailed(TopicAuthorizationFailedError("t")))
         with pytest.raises(TopicAuthorizationFailedError):
             await world.next()
+
+    run(scenario)
+
+
+def sift(*offsets: int, until: int) -> Sift:
+    return Sift(np.array(offsets, np.int64), until)
+
+
+def test_what_is_far_from_wanted_is_not_fetched() -> None:
+    """The batch says that it goes up to there: whoever takes it finds that nothing is missing."""
+
+    async def scenario(world: World) -> None:
+        far = 1 + FAR + 1
+        for of_first, expected in (
+            (sift(far, until=100), far),
+            (sift(far - 1, until=100), 1),  # near enough to be fetched on the way
+            (sift(until=100), 100),
+            (sift(until=1), 1),
+        ):
+            world.clock.now_s += PAUSE_S
+            world.fetcher.sought.clear()
+            world.batches.sifts = {TP("t", 0): of_first}
+            world.arrive(FIRST)
+            found = await world.batches.next(world.fetcher, set(), 0.0)
+            ((taken,),) = found.values()
+            assert (taken.batch.begin, taken.batch.end) == (0, expected)
+            assert world.fetcher.sought == ([(FIRST, expected)] if expected > 1 else [])
+
+    run(scenario)
+
+
+def test_nothing_is_left_out_of_other_partitions() -> None:
+    async def scenario(world: World) -> None:
+        world.batches.sifts = {TP("t", 0): sift(until=100)}
+        world.arrive(SECOND)
+        (fetched,) = (await world.batches.next(world.fetcher, set(), 0.0)).values()
+        assert (fetched[0].batch.end, list(fetched[0].batch.values)) == (1, [b"{}"])
+        assert not world.fetcher.sought
 
     run(scenario)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fetches import ABORT_MARKER, COMMIT_MARKER, Position, fetch, marker, record_batch
-from tokentide.stream.transport.fetched import Fetched, drain, size_in_bytes
+from tokentide.stream.transport.fetched import Fetched, Sift, drain, size_in_bytes
 
 TP = TopicPartition("llm.events", 2)
 
@@ -74,6 +75,21 @@ def test_what_a_transaction_took_back_is_a_gap_and_what_comes_after_its_end_is_n
     )
     assert values(found) == [(2, b"b")]
     assert (found.batch.begin, found.batch.end) == (0, 4)
+
+
+def test_with_a_sift_only_batches_with_something_wanted_are_unpacked() -> None:
+    batches = [record_batch(n, [b"%d" % n, b"%d" % (n + 1)]) for n in (0, 2, 4, 6, 8)]
+    found = drain(TP, fetch(TP, batches, at=1), Sift(np.array([3, 9]), until=7))
+    assert found is not None
+    # Those that stand beside a wanted one come too; whoever reads them leaves them out.
+    assert values(found) == [(n, b"%d" % n) for n in (2, 3, 6, 7, 8, 9)]
+    assert (found.batch.begin, found.batch.end) == (1, 10)
+
+
+def test_a_sift_wants_some_and_then_all() -> None:
+    sift = Sift(np.array([3, 5]), until=8)
+    assert [sift.next(position) for position in (0, 3, 4, 6, 8, 11)] == [3, 3, 5, 8, 8, 11]
+    assert Sift(np.array([9], np.int64), until=8).next(2) == 8
 
 
 def test_a_damaged_batch_is_an_error() -> None:
