@@ -31,7 +31,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.support.ports import unused_port
-from tests.support.waiting import HANGING_S
+from tests.support.waiting import HANGING_S, wait_until_stopped
 from tokentide.embedded.kafka_probe import kafka_health
 from tokentide.embedded.ports import LOOPBACK
 from tokentide.embedded.process import ManagedProcess, ProcessSpec
@@ -247,6 +247,7 @@ class ApacheKafka:
     def pause(self) -> None:
         """Stop it from doing anything (SIGSTOP); its connections stay open and silent."""
         self.process.send_signal(signal.SIGSTOP)
+        wait_until_stopped(self.process.pid)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, TypeVar
 
 HANGING_S: Final = 300.0
@@ -23,6 +25,17 @@ def until(condition: Callable[[], Found], what: str = "it", *, every_s: float = 
         assert time.monotonic() < end, f"{what} did not happen within {HANGING_S:g} s"
         time.sleep(every_s)
     return found
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Wait until a process that was sent SIGSTOP has stopped in all its threads: some may go on for a moment."""
+
+    def is_stopped(task: Path) -> bool:
+        with suppress(OSError):  # a thread that has ended meanwhile
+            return task.joinpath("stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+        return True
+
+    until(lambda: all(map(is_stopped, Path(f"/proc/{pid}/task").iterdir())), what="stopping")
 
 
 def seconds_of(action: Callable[[], object]) -> float:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from tests.support.pipeline import Pipeline
-from tests.support.waiting import HANGING_S, until
+from tests.support.waiting import HANGING_S, until, wait_until_stopped
 
 SETTINGS: Mapping[str, str] = {
     # Rows wait this long in a worker's memory: most of the time it has some.
@@ -172,6 +172,7 @@ def _ends(running: Pipeline) -> dict[int, int]:
 @contextmanager
 def _stopped(worker: subprocess.Popen[bytes]) -> Iterator[None]:
     worker.send_signal(signal.SIGSTOP)
+    wait_until_stopped(worker.pid)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from tests.integration.conftest import NewPipeline
 from tests.support.brokers import Broker
 from tests.support.pipeline import Pipeline, pipeline
-from tests.support.waiting import HANGING_S, until
+from tests.support.waiting import HANGING_S, until, wait_until_stopped
 
 OFTEN = {"TOKENTIDE_WORKER_METADATA_REFRESH_SECONDS": "3"}
 BEGUN_ANEW = "it is read from its beginning"
@@ -59,7 +59,8 @@ def test_with_a_commit_past_its_end_a_log_is_read_from_its_beginning(
 
 
 def test_a_topic_made_anew_under_a_running_worker_is_another_source(new_pipeline: NewPipeline) -> None:
-    running = new_pipeline(TOKENTIDE_TOPICS_PARTITIONS="1", **OFTEN)
+    # As many as the embedded broker gives a topic that it makes because the worker asks for it, before `init` does.
+    running = new_pipeline(TOKENTIDE_TOPICS_PARTITIONS="4", **OFTEN)
     running.start_workers(1)
     ship(running, "before", 400)
     running.wait()
@@ -118,6 +119,7 @@ def test_told_to_stop_while_kafka_hangs_a_worker_ends_all_the_same(
         ship(running, "shop", 100)
         until(lambda: re.search("partitions assigned", running.logs()) is not None, what="starting")
         own_broker.server.process.send_signal(signal.SIGSTOP)
+        wait_until_stopped(own_broker.server.process.pid)
         try:
             running.workers[0].terminate()
             assert running.workers[0].wait(HANGING_S) in {0, 20}
