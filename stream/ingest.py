@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from tokentide.stream.core_thread import Inline, Serial
 from tokentide.stream.counts import IngestCounts, Standing
 from tokentide.stream.durable import Letters, Store, make_durable
-from tokentide.stream.partition import Checkpoint, OutOfStepError, PartitionFold
+from tokentide.stream.partition import Checkpoint, PartitionFold
 from tokentide.stream.resume import Start
 from tokentide.stream.slices import Cut, Slices
 from tokentide.stream.taken import Taken
@@ -51,6 +51,10 @@ class Outside(NamedTuple):
     rewind: Rewind
     begin_anew: Rewind
     """Read partitions from the beginning of the log: the commit is no position of it."""
+
+
+_ON_THEIR_WAY: Final = 4
+"""Batches that may have been fetched of a partition when it is sought: one is in hand, one waits, one is unpacked, and one to spare."""
 
 
 class Pace(NamedTuple):
@@ -131,9 +135,9 @@ class Ingest:
         """Partitions that were sought elsewhere, and where what had been fetched of them goes on."""
         self._handed_to: dict[Place, int] = {}
         """Where the batches end that have been handed over of each partition, since it was assigned or sought."""
-        self._repeated: dict[Place, int] = {}
-        """Of partitions that were sought a moment ago, where what is read anew may begin a second time: a fetch that was under way may
-        have begun there too, because retention had taken what was asked for."""
+        self._repeated: dict[Place, tuple[int, int]] = {}
+        """Of partitions that were sought a moment ago, where what was sought may come a second time, and in how many batches at most: a
+        fetch that was under way may have begun there too, by chance or because retention had taken what was asked for."""
         self._is_ending = False
         self.counts = counts
 
@@ -159,7 +163,7 @@ class Ingest:
             self._starts[place] = (start, generation)
             if goes_on != start.fetch_from:
                 self._rewound[place] = goes_on
-                self._repeated[place] = start.fetch_from
+                self._repeated[place] = (start.fetch_from, _ON_THEIR_WAY)
                 sought.append(place)
         return sought
 
@@ -213,17 +217,18 @@ class Ingest:
         if assigned is None:
             return
         batch, position = fetched.batch, assigned.standing.position
+        repeated_from, left = self._repeated.pop(place, (-1, 0))
         if batch.begin < position:
-            if self._repeated.get(place) != batch.begin:
+            if batch.begin != repeated_from:
                 # Where a log does not have the position asked for, the consumer goes back to its first record.
                 await self._outside.begin_anew([place])
                 return
-            self._repeated[place] = batch.end
+            self._repeated[place] = (batch.end, left)
             if batch.end <= position:
                 return
             batch = batch.since(position)
-        elif self._repeated.get(place, batch.begin) != batch.begin:
-            del self._repeated[place]
+        elif left:
+            self._repeated[place] = (repeated_from, left - 1)
         self._handed_to[place] = batch.end
         cut = Cut(batch)
         while not cut.is_done and not self._is_ending:
@@ -256,10 +261,12 @@ class Ingest:
             return False
         fetch_from = self._starts[place][0].fetch_from
         if begin == self._rewound[place]:
-            if begin == fetch_from:
-                raise OutOfStepError(f"offset {begin} may come twice: it was fetched, and sought")
-            self._rewound[place] = end
-            return True
+            if begin != fetch_from:
+                self._rewound[place] = end
+                return True
+            # It was fetched before, or is what was sought: the same records, and the other one is left out (`_repeated`).
+            del self._rewound[place]
+            return False
         if begin > fetch_from:
             return True
         del self._rewound[place]

@@ -250,9 +250,7 @@ class Process:
     def _first_plan(self, partition: int) -> Start:
         if self._chance.random() < self._faults.provisional:
             return self._world.plan_without_ledger(partition)
-        start = self._world.plan(partition)
-        self._world.starts.append((partition, start))
-        return start
+        return self._world.plan(partition)
 
     def _seek(self, starts: Mapping[Place, Start]) -> None:
         self._positions |= {place: start.fetch_from for place, start in starts.items()}
@@ -468,7 +466,9 @@ class World:
             if key[:2] == (SOURCE_NAME, partition) and key[2] >= asked[0]
         ]
         start = plan_start(committed, earliest, entries, self.rules.fold_id)
-        return self.defect.plan(start, committed)
+        planned = self.defect.plan(start, committed)
+        self.starts.append((partition, planned))
+        return planned
 
     def plan_without_ledger(self, partition: int) -> Start:
         """Where a worker begins meanwhile."""

@@ -75,11 +75,11 @@ def _untold(partition: int, rows: Sequence[Row], *, is_exact: bool) -> Iterator[
 
 
 def _forgotten_from(world: World, partition: int) -> float:
-    """Where a worker went on without parts that retention had taken, while a zombie may have gone on with them: both write the
-    same spans, and these differ.
+    """Where a worker went on without parts that retention had taken, while one that died without its ledger row, or a zombie,
+    had gone on with them: both write the same spans, and these differ. See docs/delivery.md, limits.
     """
     without = (start.read_from for place, start in world.starts if place == partition and start.lost_parts)
-    return min(without, default=inf) if world.faults.zombies else inf
+    return min(without, default=inf)
 
 
 def _waiting(

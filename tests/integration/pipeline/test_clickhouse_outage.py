@@ -145,6 +145,7 @@ def test_a_slow_store_is_waited_for_at_the_start_and_afterwards(running: Pipelin
     assert log.read_text().count("partitions assigned") == 1, "the group has taken it for dead"
     assert "clickhouse takes long; it is waited for" in log.read_text()
     line.heal()
+    running.wait()  # for its commit
     running.run("audit")
     assert running.stop()[-1] == 0
 
