@@ -86,7 +86,8 @@ def in_log_order(fast: Sequence[Rows], others: Sequence[Other], judged: Judged) 
     """All that a batch held: what the fast path made, in pieces, and what the reference path made of the rest."""
     pieces = [rows for rows in (*fast, judged.rows()) if rows.table.num_rows]
     whole = NO_ROWS if not pieces else pieces[0] if len(pieces) == 1 else _joined(pieces)
-    whole = _sorted(whole)
+    if len(pieces) > 1 or judged.calls:  # one piece of the fast path is in order
+        whole = _sorted(whole)
     refusals = sorted(judged.refusals, key=lambda refusal: refusal[:2])
     others = sorted([*others, *judged.others], key=lambda other: other[:2]) if judged.others else others
     return Decoded(

@@ -190,15 +190,14 @@ class _Look:
 
     def _refused_by_alert(self, error: ssl.SSLError) -> Diagnosis:
         said = (error.reason or "").lower().replace("_", " ")
-        if self._kafka.tls_cert_file is None:
-            return self._found(
-                "certificate",
-                f"asks for a client certificate, or for another kind of TLS ({said})",
-                "Set kafka.tls_cert_file and kafka.tls_key_file to a certificate that the brokers trust.",
-            )
+        what = (
+            "asks for a client certificate, or for another kind of TLS"
+            if self._kafka.tls_cert_file is None
+            else "refuses the client certificate, or this kind of TLS"
+        )
         return self._found(
             "certificate",
-            f"refuses the client certificate, or this kind of TLS ({said})",
+            f"{what} ({said})",
             "Set kafka.tls_cert_file and kafka.tls_key_file to a certificate that the brokers trust.",
         )
 
