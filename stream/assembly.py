@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
@@ -130,12 +131,8 @@ def sources(settings: Settings, topic: str) -> Mapping[Place, Source]:
         kafka.errors.UnknownTopicOrPartitionError: the topic does not exist; run `tokentide init`.
         kafka.errors.KafkaError: the broker cannot be asked.
     """
-    arguments = client_arguments(settings.kafka)
-    admin = KafkaAdminClient(**arguments)
-    try:
+    with closing(KafkaAdminClient(**client_arguments(settings.kafka))) as admin:
         (described,) = admin.describe_topics([topic])
-    finally:
-        admin.close()
     if described["error_code"]:
         raise for_code(described["error_code"])(f"the topic {topic} cannot be described")
     name = f"{topic}:{described['topic_id']}"

@@ -116,20 +116,13 @@ class Progress(NamedTuple):
     messages: int = 0
 
 
-class _Done(NamedTuple):
-    """Of one slice."""
-
-    partials: int
-    refused_records: int
-    seconds: float
-
-
 @dataclass(slots=True)
-class _Decoded:
-    """So far; a defect may end it in the middle."""
+class _Done:
+    """Of one slice, so far; a defect may end it in the middle."""
 
     partials: int = 0
     refused_records: int = 0
+    seconds: float = 0.0
 
 
 class _Assigned:
@@ -343,28 +336,29 @@ class Detection:
         self, place: Place, assigned: _Assigned, offsets: Sequence[int], values: Sequence[bytes | None]
     ) -> _Done:
         started = self._clock()
-        decoded = _Decoded()
+        done = _Done()
         with self._defects_contained(place, assigned):
             # Records that an earlier owner has judged, and those after them, not in one go.
             judged_to = assigned.judged_to
             first_new = len(offsets) if judged_to is None else sum(offset < judged_to for offset in offsets)
-            self._take_records(assigned.detector, values[:first_new], decoded)
+            self._take_records(assigned.detector, values[:first_new], done)
             if first_new < len(offsets):
                 assigned.detector.begin()
                 assigned.judged_to = None
-                self._take_records(assigned.detector, values[first_new:], decoded)
-        return _Done(decoded.partials, decoded.refused_records, self._clock() - started)
+                self._take_records(assigned.detector, values[first_new:], done)
+        done.seconds = self._clock() - started
+        return done
 
-    def _take_records(self, detector: Detector, values: Iterable[bytes | None], decoded: _Decoded) -> None:
+    def _take_records(self, detector: Detector, values: Iterable[bytes | None], done: _Done) -> None:
         tables = []
         for value in values:
             try:
                 tables.append(self._decoder.decode(value or b""))
             except NotPartialsError as error:
-                decoded.refused_records += 1
+                done.refused_records += 1
                 log.warning("a record of the windows topic is left out", error=str(error))
         detector.take(tables)
-        decoded.partials += sum(table.num_rows for table in tables)
+        done.partials += sum(table.num_rows for table in tables)
 
     async def _reached(self, place: Place, assigned: _Assigned, position: int) -> None:
         had_caught_up = assigned.has_caught_up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -22,11 +23,8 @@ def has_readers(settings: Settings, topic: str) -> bool:
     """
     group = settings.worker.group_id
     try:
-        admin = KafkaAdminClient(**client_arguments(settings.kafka))
-        try:
+        with closing(KafkaAdminClient(**client_arguments(settings.kafka))) as admin:
             described = admin.describe_groups([group])
-        finally:
-            admin.close()
     except (KafkaError, ValueError) as error:
         log.debug("the broker does not tell who is in the group", error=type(error).__name__)
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
@@ -14,17 +16,11 @@ def kafka_answers(settings: Settings, place: Place | None) -> bool:
     """Ask the group's coordinator, and the leader of a partition, over new connections. Blocks, for a minute at the most or so."""
     arguments = client_arguments(settings.kafka)
     try:
-        admin = KafkaAdminClient(**arguments)
-        try:
+        with closing(KafkaAdminClient(**arguments)) as admin:
             admin.list_group_offsets(settings.worker.group_id)
-        finally:
-            admin.close()
         if place is not None:
-            reader = KafkaConsumer(**arguments, group_id=None, enable_auto_commit=False)
-            try:
+            with closing(KafkaConsumer(**arguments, group_id=None, enable_auto_commit=False)) as reader:
                 reader.end_offsets([TopicPartition(*place)])
-            finally:
-                reader.close()
     except (KafkaError, OSError):
         return False
     return True

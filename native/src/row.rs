@@ -3,7 +3,7 @@
 
 use crate::content;
 use crate::number::{money_of_text, to_float, to_money, to_whole};
-use crate::scan::{Broken, Cursor, RawText, Scanned, plain};
+use crate::scan::{Cursor, RawText, Scanned, plain};
 use crate::spec::{Contract, Field, Kind, Node, is_within, raw};
 use crate::time;
 
@@ -190,39 +190,34 @@ impl Reader<'_> {
         let mut more = cursor.opens(b'{', b'}')?;
         while more {
             let expected = row.next[node][before] as usize;
-            let field = if let Some(field) = names.take_expected(expected, cursor) {
+            if names.take_expected(expected, cursor) {
                 before = expected;
-                Some(field)
             } else {
                 let name = cursor.string()?;
                 let span = row.span(name, *cursor);
-                let found = names.find(row.bytes(span, cursor.text));
-                if let Some(place) = found {
-                    row.next[node][before] = place as u8;
-                    before = place;
-                } else {
+                let Some(place) = names.find(row.bytes(span, cursor.text)) else {
                     cursor.colon()?;
                     let is_null = cursor.peek() == b'n';
                     row.skip(cursor, depth, self)?;
                     row.unknown.push(UnknownName { node: node as u8, is_null, name: span });
                     more = cursor.has_more(b'}')?;
                     continue;
-                }
-                found.map(|place| names.field(place))
-            };
+                };
+                row.next[node][before] = place as u8;
+                before = place;
+            }
             cursor.colon()?;
-            match field {
-                Some(Field::Column(column)) => self.column(cursor, row, column, depth)?,
-                Some(Field::Node(inner)) => self.inner(cursor, row, inner, depth)?,
-                Some(Field::EventType) => self.event_type(cursor, row, depth)?,
-                Some(Field::SchemaVersion) => {
+            match names.field(before) {
+                Field::Column(column) => self.column(cursor, row, column, depth)?,
+                Field::Node(inner) => self.inner(cursor, row, inner, depth)?,
+                Field::EventType => self.event_type(cursor, row, depth)?,
+                Field::SchemaVersion => {
                     if !cursor.take(b"null") {
                         let start = cursor.at;
                         row.skip(cursor, depth, self)?;
                         row.is_odd |= &cursor.text[start..cursor.at] != b"1";
                     }
                 }
-                None => return Err(Broken),
             }
             more = cursor.has_more(b'}')?;
         }

@@ -140,9 +140,8 @@ impl Node {
 
     /// Take a name that is expected: the one at this place.
     #[inline]
-    pub fn take_expected(&self, place: usize, cursor: &mut Cursor) -> Option<Field> {
-        let (name, field) = self.names.get(place)?;
-        cursor.take(name).then_some(*field)
+    pub fn take_expected(&self, place: usize, cursor: &mut Cursor) -> bool {
+        self.names.get(place).is_some_and(|(name, _)| cursor.take(name))
     }
 
     /// The place of a name among the object's.
