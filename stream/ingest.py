@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import structlog
@@ -22,6 +22,7 @@ from tokentide.stream.durable import Letters, Store, make_durable
 from tokentide.stream.partition import Checkpoint, PartitionFold
 from tokentide.stream.resume import Start
 from tokentide.stream.slices import Cut, Slices
+from tokentide.stream.sought import Sought
 from tokentide.stream.taken import Taken
 from tokentide.stream.transport.fetched import Fetched, Place
 
@@ -51,10 +52,6 @@ class Outside(NamedTuple):
     rewind: Rewind
     begin_anew: Rewind
     """Read partitions from the beginning of the log: the commit is no position of it."""
-
-
-_ON_THEIR_WAY: Final = 4
-"""Batches that may have been fetched of a partition when it is sought: one is in hand, one waits, one is unpacked, and one to spare."""
 
 
 class Pace(NamedTuple):
@@ -131,23 +128,15 @@ class Ingest:
         self._checkpoint_began_s = 0.0
         self._checkpointing = asyncio.Lock()
         self._is_outage = False
-        self._rewound: dict[Place, int] = {}
-        """Partitions that were sought elsewhere, and where what had been fetched of them goes on."""
-        self._handed_to: dict[Place, int] = {}
-        """Where the batches end that have been handed over of each partition, since it was assigned or sought."""
-        self._repeated: dict[Place, tuple[int, int]] = {}
-        """Of partitions that were sought a moment ago, where what was sought may come a second time, and in how many batches at most: a
-        fetch that was under way may have begun there too, by chance or because retention had taken what was asked for."""
+        self._sought: dict[Place, Sought] = {}
         self._is_ending = False
         self.counts = counts
 
     def begin(self, starts: Mapping[Place, Start], generation: int) -> None:
         """A new generation of the group has assigned these partitions: whatever was held in memory is stale."""
         self._assigned.clear()
-        self._rewound.clear()
-        self._handed_to.clear()
-        self._repeated.clear()
         self._starts = {place: (start, generation) for place, start in starts.items()}
+        self._sought = {place: Sought(start.fetch_from) for place, start in starts.items()}
         self._room.set()
 
     def begin_again(self, starts: Mapping[Place, Start], generation: int) -> Sequence[Place]:
@@ -158,21 +147,15 @@ class Ingest:
         sought = []
         for place, start in starts.items():
             self._assigned.pop(place, None)
-            before = self._starts.get(place, (start, generation))[0].fetch_from
-            goes_on = self._handed_to.pop(place, before)
             self._starts[place] = (start, generation)
-            if goes_on != start.fetch_from:
-                self._rewound[place] = goes_on
-                self._repeated[place] = (start.fetch_from, _ON_THEIR_WAY)
+            if self._sought.setdefault(place, Sought(start.fetch_from)).seek(start.fetch_from):
                 sought.append(place)
         return sought
 
     def forget(self) -> None:
         """Partitions were revoked."""
         self._assigned.clear()
-        self._rewound.clear()
-        self._handed_to.clear()
-        self._repeated.clear()
+        self._sought.clear()
         self._starts.clear()
         self._room.set()
 
@@ -208,29 +191,21 @@ class Ingest:
 
     async def take(self, fetched: Fetched, generation: int) -> None:
         """Fold a batch; waits while too much is held, or in an outage lets it go."""
-        place = fetched.place
-        if self._is_ending:
-            return
-        if self._is_from_before_the_rewind(place, fetched.batch.begin, fetched.batch.end):
+        place, batch = fetched.place, fetched.batch
+        sought = self._sought.get(place)
+        if self._is_ending or sought is None or sought.is_stale(batch.begin, batch.end):
             return
         assigned = self._assigned_in(place, generation)
         if assigned is None:
             return
-        batch, position = fetched.batch, assigned.standing.position
-        repeated_from, left = self._repeated.pop(place, (-1, 0))
-        if batch.begin < position:
-            if batch.begin != repeated_from:
-                # Where a log does not have the position asked for, the consumer goes back to its first record.
-                await self._outside.begin_anew([place])
-                return
-            self._repeated[place] = (batch.end, left)
-            if batch.end <= position:
-                return
-            batch = batch.since(position)
-        elif left:
-            self._repeated[place] = (repeated_from, left - 1)
-        self._handed_to[place] = batch.end
-        cut = Cut(batch)
+        wanted_from = sought.wanted_from(batch.begin, batch.end, assigned.standing.position)
+        if wanted_from is None:
+            # Where a log does not have the position asked for, the consumer goes back to its first record.
+            await self._outside.begin_anew([place])
+            return
+        if wanted_from == batch.end:
+            return
+        cut = Cut(batch.since(wanted_from))
         while not cut.is_done and not self._is_ending:
             taken = await self._work.run("folding events", partial(assigned.ingest, self._slices, cut))
             if self._assigned.get(place) is not assigned:
@@ -254,23 +229,6 @@ class Ingest:
                 self._full.clear()
             if self._is_outage:
                 await self._let_go()
-
-    def _is_from_before_the_rewind(self, place: Place, begin: int, end: int) -> bool:
-        """Whether a batch was fetched before its partition was sought elsewhere."""
-        if place not in self._rewound:
-            return False
-        fetch_from = self._starts[place][0].fetch_from
-        if begin == self._rewound[place]:
-            if begin != fetch_from:
-                self._rewound[place] = end
-                return True
-            # It was fetched before, or is what was sought: the same records, and the other one is left out (`_repeated`).
-            del self._rewound[place]
-            return False
-        if begin > fetch_from:
-            return True
-        del self._rewound[place]
-        return False
 
     async def _let_go(self) -> None:
         going = {

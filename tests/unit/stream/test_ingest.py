@@ -78,6 +78,12 @@ class Stepwise:
         self._steps.release()
         await settle()
 
+    async def all_of(self, doing: Coroutine[Any, Any, None]) -> None:
+        """All pieces of what begins now."""
+        task = asyncio.create_task(doing)
+        await settle()
+        await self.go_on(task)
+
     async def go_on(self, task: asyncio.Task[None]) -> None:
         """All pieces up to the end of a task."""
         while not task.done():
@@ -757,9 +763,7 @@ def test_a_checkpoint_waits_for_one_slice_and_commits_up_to_there() -> None:
         assert list(world.commits[0]) == [PLACE]
         assert 2 <= world.commits[0][PLACE] < 9
         await work.go_on(taking)
-        last = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        await work.go_on(last)
+        await work.all_of(world.ingest.checkpoint())
         assert (world.rows, world.commits[-1]) == (9, {PLACE: 9})
 
     run(scenario)
@@ -789,12 +793,8 @@ def test_a_partition_taken_away_during_a_slice_leaves_nothing_behind(how: str, s
         assert work.asked.count(FOLDING) <= 1 + steps // 2, "no further slice"
         expected = {} if how == "revoked" else {PLACE: 0}
         assert world.ingest.positions() == expected
-        again = asyncio.create_task(world.take(0, 4, generation=generation))
-        await settle()
-        await work.go_on(again)
-        checkpointing = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        await work.go_on(checkpointing)
+        await work.all_of(world.take(0, 4, generation=generation))
+        await work.all_of(world.ingest.checkpoint())
         stored = (0, []) if how == "revoked" else (4, [{PLACE: 4}])
         assert (world.rows, world.commits) == stored
 
@@ -807,9 +807,7 @@ def test_a_partition_taken_away_while_its_checkpoint_is_built_is_not_stored(step
         work = Stepwise()
         world = World(work=work)
         world.begin(PLACE)
-        taking = asyncio.create_task(world.take(0, 3))
-        await settle()
-        await work.go_on(taking)
+        await work.all_of(world.take(0, 3))
         checkpointing = asyncio.create_task(world.ingest.checkpoint())
         await settle()
         for _ in range(steps):
@@ -830,18 +828,14 @@ def test_a_checkpoint_cancelled_while_it_is_built_is_never_passed_over(steps: in
         work = Stepwise()
         world = World(work=work)
         world.begin(PLACE)
-        taking = asyncio.create_task(world.take(0, 3))
-        await settle()
-        await work.go_on(taking)
+        await work.all_of(world.take(0, 3))
         checkpointing = asyncio.create_task(world.ingest.checkpoint())
         await settle()
         for _ in range(steps):
             await work.step()
         checkpointing.cancel()
         await asyncio.wait([checkpointing])
-        last = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        await work.go_on(last)
+        await work.all_of(world.ingest.checkpoint())
         assert world.commits == []
 
     run(scenario)
@@ -858,9 +852,7 @@ def test_told_to_end_it_leaves_the_rest_of_the_batch_and_commits_what_is_folded(
         await work.go_on(taking)
         assert work.done == [FOLDING]
         await world.take(9, 12)  # is fetched, and is left out: it is no error that it does not come next
-        checkpointing = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        await work.go_on(checkpointing)
+        await work.all_of(world.ingest.checkpoint())
         assert (world.rows, world.commits) == (2, [{PLACE: 2}])
 
     run(scenario)
