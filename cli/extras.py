@@ -17,6 +17,7 @@ NEEDED: Final = {
         "aiokafka",
         "faust",
         "clickhouse_connect",
+        "msgspec",
         "pyarrow",
         "numpy",
         "tiktoken",

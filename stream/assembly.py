@@ -13,8 +13,8 @@ from kafka.errors import for_code
 
 from tokentide.config import Settings
 from tokentide.config.kafka import client_arguments
-from tokentide.stream.decode.choice import ChosenDecoder, choose_decoder
 from tokentide.stream.decode.clock import ClockLimits
+from tokentide.stream.decoder_choice import ChosenDecoder, choose_decoder
 from tokentide.stream.enrich.content import ContentRules
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.enrich.redact import redact

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from tokentide.config.kafka_diagnosis import diagnose
 from tokentide.sinks.errors import TerminalSinkError
 from tokentide.sinks.failure import understand
-from tokentide.stream.decode.choice import DecoderMissingError
+from tokentide.stream.decoder_choice import DecoderMissingError
 from tokentide.stream.metrics_http import MetricsAddressError
 from tokentide.stream.partition import OutOfStepError
 

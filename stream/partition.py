@@ -18,8 +18,7 @@ from tokentide.schemas.aggregates import SEGMENT_OFFSETS
 from tokentide.schemas.arrow import LEDGER_ROWS, WINDOW_ROWS
 from tokentide.schemas.rejects import DeadLetter
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Int64s, Refusal
-from tokentide.stream.decode.choice import BatchDecoder
+from tokentide.stream.decode.batch import BatchDecoder, Decoded, Int64s, Refusal
 from tokentide.stream.decode.clock import ClockLimits, refuse_wrong_clocks
 from tokentide.stream.decode.reference import ItemBytes
 from tokentide.stream.fold.extent import Extent, SpanLimits, costs

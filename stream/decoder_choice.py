@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
 
 from tokentide.config.settings import DecoderChoice
-from tokentide.stream.decode.batch import Decoded, Flat
+from tokentide.stream.decode.batch import BatchDecoder, Decoded, Flat
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.native import INTERFACE, NativeDecoder, engine_of
 
@@ -19,15 +19,7 @@ DecoderName = Literal["native", "python"]
 PACKAGE: Final = "tokentide-native"
 _MODULE: Final = "tokentide_native"
 
-
-class BatchDecoder(Protocol):
-    """What decodes."""
-
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
-
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        """Return the table that `Decoded` describes for events by flat values."""
+_Result = TypeVar("_Result")
 
 
 class DecoderMissingError(Exception):
@@ -48,17 +40,20 @@ class ChosenDecoder:
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
-        if self.name == "python":
-            return self._decoder.decode(values)
-        try:
-            return self._decoder.decode(values)
-        except Exception:  # noqa: BLE001 - whatever the native code meets, the batch must not be lost
-            self.defects += 1
-            return self._spare.decode(values)
+        return self._tried(lambda decoder: decoder.decode(values))
 
     def table(self, rows: Sequence[Flat]) -> pa.Table:
         """Return the table that `Decoded` describes for events by flat values."""
-        return self._decoder.table(rows)
+        return self._tried(lambda decoder: decoder.table(rows))
+
+    def _tried(self, work: Callable[[BatchDecoder], _Result]) -> _Result:
+        if self.name == "python":
+            return work(self._decoder)
+        try:
+            return work(self._decoder)
+        except Exception:  # noqa: BLE001 - whatever the native code meets, the batch must not be lost
+            self.defects += 1
+            return work(self._spare)
 
 
 def choose_decoder(choice: DecoderChoice) -> ChosenDecoder:
@@ -84,7 +79,7 @@ def _native() -> tuple[NativeDecoder | None, str]:
     except ModuleNotFoundError:
         return (
             None,
-            f"{PACKAGE} is not installed: pip install 'tokentide[native]', or `make install` in a clone with cargo",
+            f"{PACKAGE} is not installed: `make install` in a clone builds it where cargo is; or pip install 'tokentide[native]' where the index has it",
         )
     except ImportError as error:  # made for another machine or Python
         return None, f"{PACKAGE} {_version()} cannot be loaded ({error}): install it anew for this Python"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tokentide.stream.decode.choice import ChosenDecoder, DecoderMissingError, choose_decoder
+from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.native import INTERFACE, NativeDecoder, engine_of
+from tokentide.stream.decoder_choice import ChosenDecoder, DecoderMissingError, choose_decoder
 
 EVENT = json.dumps({"event_id": "a", "timestamp": 1769860800, "service": "s"}).encode()
 
@@ -63,3 +65,13 @@ def test_a_batch_on_which_the_native_code_panics_is_decoded_in_python_and_counte
     assert chosen.decode([EVENT[:-1] + b', "tenant": "t"}']).table["tenant"].to_pylist() == ["t"]
     assert chosen.defects == 1
     assert capfd.readouterr() == ("", "")  # a panic's message may hold a piece of an event
+
+
+def test_a_table_that_the_native_code_cannot_make_is_made_in_python_and_counted() -> None:
+    class Failing(Decoder):
+        def table(self, rows: Any) -> Any:
+            raise TypeError(rows)
+
+    chosen = ChosenDecoder(Failing(), "native", "a test")
+    assert chosen.table([{"event_id": "a"}])["event_id"].to_pylist() == ["a"]
+    assert chosen.defects == 1
