@@ -49,6 +49,18 @@ def let_senders_date_records(running: Pipeline) -> None:
             )
 
 
+def of_one_partition(new_pipeline: NewPipeline, **settings: str) -> Pipeline:
+    """Its records have the times that senders give them; a killed worker's partition is free after three seconds."""
+    running = new_pipeline(
+        TOKENTIDE_TOPICS_PARTITIONS="1",
+        TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS="3",
+        TOKENTIDE_WORKER_HEARTBEAT_SECONDS="1",
+        **settings,
+    )
+    let_senders_date_records(running)
+    return running
+
+
 def fill(running: Pipeline, records: int) -> None:
     """Records up to an offset: calls of another service."""
     filler = [
@@ -71,12 +83,7 @@ def rows(running: Pipeline) -> list[tuple[Any, ...]]:
 def test_parts_are_joined_over_a_segments_end_by_a_worker_that_never_saw_them_arrive(
     new_pipeline: NewPipeline,
 ) -> None:
-    running = new_pipeline(
-        TOKENTIDE_TOPICS_PARTITIONS="1",
-        TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS="3",
-        TOKENTIDE_WORKER_HEARTBEAT_SECONDS="1",
-    )
-    let_senders_date_records(running)
+    running = of_one_partition(new_pipeline)
     end = SEGMENT_OFFSETS
     fill(running, end - 4)
     requests = [event("request", name, request_model="gpt-4o-mini") for name in ("a", "b", "c")]
@@ -129,13 +136,7 @@ def test_a_request_that_waits_far_back_is_found_without_reading_all_that_lies_be
     new_pipeline: NewPipeline,
 ) -> None:
     """Fetches are so small that the segment takes ten of them; all but the first and the last are left out."""
-    running = new_pipeline(
-        TOKENTIDE_TOPICS_PARTITIONS="1",
-        TOKENTIDE_WORKER_SESSION_TIMEOUT_SECONDS="3",
-        TOKENTIDE_WORKER_HEARTBEAT_SECONDS="1",
-        TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES="65536",
-    )
-    let_senders_date_records(running)
+    running = of_one_partition(new_pipeline, TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES="65536")
     now_ms = round(time.time() * 1_000)  # as the filler, which it must not outwait
     send(running, event("request", "a", request_model="gpt-4o-mini"), at_ms=now_ms)
     fill(running, SEGMENT_OFFSETS + 100)

@@ -801,17 +801,23 @@ def test_a_partition_taken_away_during_a_slice_leaves_nothing_behind(how: str, s
     run(scenario)
 
 
+async def checkpoint_after(steps: int) -> tuple[World, Stepwise, asyncio.Task[None]]:
+    """A checkpoint of three records that has got so far."""
+    work = Stepwise()
+    world = World(work=work)
+    world.begin(PLACE)
+    await work.all_of(world.take(0, 3))
+    checkpointing = asyncio.create_task(world.ingest.checkpoint())
+    await settle()
+    for _ in range(steps):
+        await work.step()
+    return world, work, checkpointing
+
+
 @pytest.mark.parametrize("steps", [0, 1], ids=["before it is built", "before it is handed over"])
 def test_a_partition_taken_away_while_its_checkpoint_is_built_is_not_stored(steps: int) -> None:
     async def scenario() -> None:
-        work = Stepwise()
-        world = World(work=work)
-        world.begin(PLACE)
-        await work.all_of(world.take(0, 3))
-        checkpointing = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        for _ in range(steps):
-            await work.step()
+        world, work, checkpointing = await checkpoint_after(steps)
         world.begin(PLACE, generation=2)
         await work.go_on(checkpointing)
         assert (world.rows, world.commits) == (0, [])
@@ -825,14 +831,7 @@ def test_a_checkpoint_cancelled_while_it_is_built_is_never_passed_over(steps: in
     """Its rows may have been given away, and nobody has them."""
 
     async def scenario() -> None:
-        work = Stepwise()
-        world = World(work=work)
-        world.begin(PLACE)
-        await work.all_of(world.take(0, 3))
-        checkpointing = asyncio.create_task(world.ingest.checkpoint())
-        await settle()
-        for _ in range(steps):
-            await work.step()
+        world, work, checkpointing = await checkpoint_after(steps)
         checkpointing.cancel()
         await asyncio.wait([checkpointing])
         await work.all_of(world.ingest.checkpoint())
