@@ -35,12 +35,15 @@ from tokentide.embedded.clickhouse.options import ServerOptions
 from tokentide.embedded.clickhouse.request_params import ExternalTable, RequestParams, parse_params
 from tokentide.embedded.clickhouse.request_settings import statement_settings
 from tokentide.embedded.clickhouse.sessions import Sessions
+from tokentide.embedded.clickhouse.share import raise_lowered_threads
 from tokentide.embedded.clickhouse.statement import Statement
 from tokentide.embedded.clickhouse.statement_run import Job, StatementRun
 from tokentide.embedded.clickhouse.statement_text import no_pieces, read_statement
 
 _LOG: Final = logging.getLogger("tokentide.embedded.clickhouse")
 _CONTROL_THREADS: Final = 4
+_READERS_THREADS_WITHIN_S: Final = 0.3
+"""The time in which the engine's threads leave a statement that has ended."""
 
 
 class QueryHandler:
@@ -55,6 +58,7 @@ class QueryHandler:
         self._control = concurrent.futures.ThreadPoolExecutor(_CONTROL_THREADS, "control")
         self._slots = asyncio.Semaphore(options.max_concurrent_queries)
         self._reader_slots = asyncio.Semaphore(options.max_concurrent_readers)
+        self._reading = 0
         self._running: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -209,6 +213,8 @@ class QueryHandler:
         options = self._options
         if job.access is Access.READER:
             await self._take(self._reader_slots, options.max_concurrent_readers, held, "of readers")
+            self._reading += 1
+            held.callback(self._reader_has_ended)
         await self._take(self._slots, options.max_concurrent_queries, held)
         if job.query_id in self._running:
             raise ServerError(
@@ -226,6 +232,15 @@ class QueryHandler:
         held.push_async_callback(run.finish)
         await run.prepare()
         return run
+
+    def _reader_has_ended(self) -> None:
+        self._reading -= 1
+        if self._options.reader.nice and not self._reading:
+            asyncio.get_running_loop().call_later(_READERS_THREADS_WITHIN_S, self._raise_lowered_threads)
+
+    def _raise_lowered_threads(self) -> None:
+        if not self._reading:  # else the last of these does it
+            raise_lowered_threads()
 
     async def _take(
         self, slots: asyncio.Semaphore, most: int, held: contextlib.AsyncExitStack, whose: str = ""
