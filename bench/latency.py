@@ -22,7 +22,8 @@ from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
 from bench.throughput import PARTITIONS
 from bench.traffic import lines, now
-from tests.support.pipeline import Pipeline, until
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import until
 
 TICK_S = 0.02
 WARM_UP_S = 5
@@ -90,7 +91,8 @@ def _run(stand: Stand, per_second: int, seconds: int, series: int) -> Run:
         memory_mb = peak_memory_mb(worker.pid)
         made.stop()
     waited_s = np.concatenate(list(_waits(sent, seen, started_s + WARM_UP_S)))
-    return Run(*np.quantile(waited_s, [0.5, 0.99]).tolist(), cpu_share, memory_mb)
+    p50_s, p99_s = np.quantile(waited_s, [0.5, 0.99]).tolist()
+    return Run(p50_s, p99_s, cpu_share, memory_mb)
 
 
 async def _send(made: Pipeline, values: Sequence[bytes], per_second: int) -> list[Sent]:

@@ -16,7 +16,7 @@ from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
 from bench.throughput import PACK, PARTITIONS
 from bench.traffic import lines, now, packed
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 
 class Run(NamedTuple):
@@ -48,10 +48,10 @@ def _run(stand: Stand, values: list[bytes]) -> Run:
         start_worker(made, core=0)
 
         def stored() -> int:
-            return int(made.client.command("SELECT count() FROM events"))
+            return int(made.client.query("SELECT count() FROM events").result_rows[0][0])
 
-        until(lambda: stored() >= len(values), seconds=600, what="storing everything")
-        made.wait(300)
+        until(lambda: stored() >= len(values), what="storing everything")
+        made.wait()
         made.kill_worker()
         more = [
             json.dumps(json.loads(value) | {"event_id": f"more-{number}"}).encode()
@@ -59,13 +59,13 @@ def _run(stand: Stand, values: list[bytes]) -> Run:
         ]
         load(made.broker.bootstrap_servers, topic, more, partitions=PARTITIONS)
         worker, started = start_worker(made, core=0), time.monotonic()
-        until(lambda: stored() > len(values), seconds=600, what="the first new row")
+        until(lambda: stored() > len(values), what="the first new row")
         first_cpu_s = cpu_seconds(worker.pid)
-        until(lambda: stored() == len(values) + PARTITIONS, seconds=600, what="new rows of all partitions")
+        until(lambda: stored() == len(values) + PARTITIONS, what="new rows of all partitions")
         found = Run(
             first_cpu_s, cpu_seconds(worker.pid), time.monotonic() - started, peak_memory_mb(worker.pid)
         )
-        made.wait(300)
+        made.wait()
         made.run("audit")
         made.stop()
         return found

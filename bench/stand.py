@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.apache_kafka import why_missing
-from tests.support.brokers import Broker, make_server
+from tests.support.brokers import Broker, BrokerKind, make_server
 from tests.support.pipeline import Pipeline, clickhouse_process, pipeline
 
 
@@ -33,7 +33,7 @@ class Stand(NamedTuple):
 @contextmanager
 def stand() -> Iterator[Stand]:
     """Start the engines, stop them afterwards."""
-    kind = "embedded" if why_missing() else "apache_kafka"
+    kind: BrokerKind = "embedded" if why_missing() else "apache_kafka"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = make_server(kind, folder, is_short_lived=False)

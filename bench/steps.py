@@ -6,7 +6,7 @@ Batches of 20,000 events, as a worker under load gets them; shares are of the su
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,7 +17,8 @@ from bench.traffic import lines, now, packed
 from tokentide.config import Settings
 from tokentide.sinks.arrow_body import encode
 from tokentide.stream.assembly import build_core
-from tokentide.stream.decode.decoder import Decoder
+from tokentide.stream.decode.batch import Decoded, Flat
+from tokentide.stream.decoder_choice import ChosenDecoder
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.kafka_out import packed as packed_partials
 from tokentide.stream.memory import keep_freed_memory
@@ -68,7 +69,7 @@ def measure(
     clock = Clock()
     core = build_core(settings)
     timed = core._replace(
-        decoder=_Timed(core.decoder, clock, "decode"), enricher=_Timed(core.enricher, clock, "enrich")
+        decoder=_TimedDecoder(core.decoder, clock), enricher=_TimedEnricher(core.enricher, clock)
     )
     partition = timed.partition(Source("llm.events:bench", "llm.events", 0), Start(0, 0, 0))
     position = 0
@@ -111,22 +112,34 @@ def measure(
     return clock
 
 
-class _Timed:
-    """Times calls of a part of the core."""
+class _TimedDecoder(ChosenDecoder):
+    """Times what the fold asks of the decoder."""
 
-    def __init__(self, inner: Decoder | Enricher, clock: Clock, name: str) -> None:
+    def __init__(self, inner: ChosenDecoder, clock: Clock) -> None:
+        super().__init__(inner, inner.name, inner.reason)
         self._inner = inner
         self._clock = clock
-        self._name = name
 
-    def decode(self, values: list[bytes]) -> object:
-        with self._clock.step(self._name):
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        with self._clock.step("decode"):
             return self._inner.decode(values)
 
-    def table(self, rows: list[dict[str, object]]) -> object:
-        with self._clock.step(self._name):
+    def table(self, rows: Sequence[Flat]) -> pa.Table:
+        with self._clock.step("decode"):
             return self._inner.table(rows)
 
+
+class _TimedEnricher(Enricher):
+    """Times what the fold asks of the enricher."""
+
+    def __init__(self, inner: Enricher, clock: Clock) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    def for_windows(self, table: pa.Table) -> pa.Table:
+        with self._clock.step("enrich"):
+            return self._inner.for_windows(table)
+
     def __call__(self, table: pa.Table) -> pa.Table:
-        with self._clock.step(self._name):
+        with self._clock.step("enrich"):
             return self._inner(table)
