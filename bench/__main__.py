@@ -16,16 +16,25 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=["steps", "decode", "paths", "throughput", "latency", "restart", "emit", []],
+        choices=["steps", "decode", "paths", "throughput", "latency", "restart", "memory", "emit", []],
         default=[],
     )
     parser.add_argument(
-        "--events", type=int, default=1_000_000, help="events of a run of throughput or restart"
+        "--events", type=int, default=1_000_000, help="events of a run of throughput, restart or memory"
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
-    chosen = arguments.what or ["steps", "decode", "paths", "throughput", "latency", "restart", "emit"]
+    chosen = arguments.what or [
+        "steps",
+        "decode",
+        "paths",
+        "throughput",
+        "latency",
+        "restart",
+        "memory",
+        "emit",
+    ]
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
     for name in chosen:
@@ -60,6 +69,11 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
 
         with stand() as made:
             return throughput(made, events=arguments.events, runs=arguments.runs)
+    if name == "memory":
+        from bench.memory import memory
+
+        with stand() as made:
+            return memory(made, events=arguments.events, runs=arguments.runs)
     if name == "restart":
         from bench.restart import restart
 

@@ -1,0 +1,143 @@
+"""How much memory a worker takes at its peak and afterwards, for kinds of traffic that load it in different places.
+
+The events lie in Kafka before the worker starts, so it reads as fast as it can: that is where the peaks are. Beside each peak stands what the
+formula of docs/operations.md gives for it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from bench.figures import Figure
+from bench.load import load
+from bench.machine import memory_mb, peak_memory_mb
+from bench.stand import Stand, start_worker
+from bench.traffic import SERIES, SERVICES, event, lines, now, packed
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.waiting import until
+from tokentide.producers.simulate.generate import simulate
+from tokentide.producers.simulate.options import SimulationOptions
+
+PACK = 50
+PARTITIONS = 4
+IDLE_S = 20
+"""After which the memory has fallen again."""
+
+
+class Traffic(NamedTuple):
+    """Events that lie in Kafka."""
+
+    name: str
+    values: Sequence[bytes]
+    settings: Mapping[str, str] = {}
+    is_outage: bool = False
+    """ClickHouse is away while they are read, and comes back then."""
+
+
+class Run(NamedTuple):
+    """One measured run."""
+
+    peak_mb: float
+    after_mb: float
+
+
+def memory(stand: Stand, *, events: int, runs: int) -> list[Figure]:
+    """A row for each kind: the peak, and what is left when nothing comes any more."""
+    figures = []
+    for make in KINDS:
+        traffic = make(events)
+        measured = [_run(stand, traffic) for _ in range(runs)]
+        figures += [
+            Figure(f"{traffic.name}: peak memory", "MB", [run.peak_mb for run in measured]),
+            Figure(f"{traffic.name}: {IDLE_S} s later", "MB", [run.after_mb for run in measured]),
+        ]
+    return figures
+
+
+def _run(stand: Stand, traffic: Traffic) -> Run:
+    settings = {"TOKENTIDE_WORKER_STAGES": "ingest,detect", **traffic.settings}
+    with stand.pipeline(**settings) as made, _line(stand) as line:
+        records, topic = list(packed(list(traffic.values), PACK)), f"{made.prefix}events"
+        direct = made.environment["TOKENTIDE_CLICKHOUSE_URL"]
+        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct.replace(
+            f":{urlsplit(direct).port}/", f":{line.port}/"
+        )
+        if not traffic.is_outage:
+            load(made.broker.bootstrap_servers, topic, records, partitions=PARTITIONS)
+        worker = start_worker(made, core=0)
+        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct
+        if traffic.is_outage:
+            until(lambda: "partitions assigned" in made.logs(), what="the worker's start")
+            line.is_refusing = True
+            line.reset_all()
+            load(made.broker.bootstrap_servers, topic, records, partitions=PARTITIONS)
+            until(lambda: "rows are let go" in made.logs(), what="a full memory")
+            time.sleep(IDLE_S)
+            line.heal()
+        made.wait()
+        peak_mb = peak_memory_mb(worker.pid)
+        time.sleep(IDLE_S)
+        after_mb = memory_mb(worker.pid)
+        made.run("audit")
+        made.stop()
+        return Run(peak_mb, after_mb)
+
+
+@contextmanager
+def _line(stand: Stand) -> Iterator[TcpProxy]:
+    with TcpProxy(urlsplit(stand.clickhouse).port or 0) as line:
+        yield line
+
+
+def _uniform(name: str, *, series: int = SERIES, **more: Any) -> Callable[[int], Traffic]:
+    def make(events: int) -> Traffic:
+        made = lines(events, seed=1, start=now(), per_second=50_000, series=series)
+        return Traffic(name, [value for value, _ in made], **more)
+
+    return make
+
+
+def _changed(
+    name: str, change: Callable[[int], Mapping[str, Any]], *, share: int = 1, **more: Any
+) -> Callable[[int], Traffic]:
+    def make(events: int) -> Traffic:
+        chance, start = random.Random(7), now()
+        made = [
+            json.dumps(
+                {**event(chance, number, start + timedelta(microseconds=number), SERIES), **change(number)}
+            ).encode()
+            for number in range(events // share)
+        ]
+        return Traffic(name, made, **more)
+
+    return make
+
+
+def _simulated(events: int) -> Traffic:
+    begin_us = round(now().timestamp() * 1e6) - 2_000 * events
+    options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=0.1)
+    made = []
+    for item in simulate(options):
+        made.append(json.dumps(item.item).encode())
+        if len(made) == events:
+            return Traffic("simulate, 10 % of the calls in parts", made)
+    raise AssertionError("it goes on without end")
+
+
+KINDS: Sequence[Callable[[int], Traffic]] = (
+    _uniform("uniform"),
+    _simulated,
+    _uniform("10,000 live series", series=10_000),
+    _changed("a minute of event time in each event", lambda n: {"timestamp": (now() - timedelta(minutes=n)).isoformat()}, share=5),
+    _changed("all refused", lambda _: {"output_tokens": "12"}, share=5),
+    _changed("texts of 4 KB, kept", lambda n: {"input": f"{n} " + "all the words of a prompt " * 160}, share=10,
+             settings={"TOKENTIDE_CONTENT_POLICY": "keep", "TOKENTIDE_CONTENT_KEEP_SERVICES": ",".join(SERVICES)}),
+    _uniform("ClickHouse away", is_outage=True),
+)  # fmt: skip
