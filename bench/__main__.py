@@ -9,6 +9,10 @@ import sys
 from bench.figures import Figure
 from bench.machine import describe
 
+USUAL = ["steps", "decode", "paths", "throughput", "latency", "restart", "emit"]
+LONG = ["memory", "starved", "starved-and-killed"]
+"""Only when named."""
+
 
 def main() -> None:
     """Run and print."""
@@ -16,25 +20,17 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=["steps", "decode", "paths", "throughput", "latency", "restart", "memory", "emit", []],
+        choices=[*USUAL, *LONG, []],
         default=[],
     )
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="events of a run of throughput, restart or memory"
     )
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of starved (default: 30)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
-    chosen = arguments.what or [
-        "steps",
-        "decode",
-        "paths",
-        "throughput",
-        "latency",
-        "restart",
-        "memory",
-        "emit",
-    ]
+    chosen = arguments.what or USUAL
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
     for name in chosen:
@@ -69,6 +65,11 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
 
         with stand() as made:
             return throughput(made, events=arguments.events, runs=arguments.runs)
+    if name.startswith("starved"):
+        from bench.starved import starved
+
+        with stand() as made:
+            return starved(made, minutes=arguments.minutes, is_killed=name == "starved-and-killed")
     if name == "memory":
         from bench.memory import memory
 

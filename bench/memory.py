@@ -27,7 +27,7 @@ from tokentide.producers.simulate.options import SimulationOptions
 
 PACK = 50
 PARTITIONS = 4
-IDLE_S = 20
+IDLE_S = 40
 """After which the memory has fallen again."""
 
 

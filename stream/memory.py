@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import pyarrow as pa
@@ -38,14 +39,21 @@ def collect_seldom() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
+def give_back_freed_memory() -> None:
+    """Free what hangs together in cycles, and give the system all pages that are free (with glibc). To be called now and then.
+
+    Without it a worker stays as large as in its worst minute: errors of an outage hold what was to be inserted, and what was freed below
+    something that lives on never goes back.
+    """
+    gc.collect()
+    if (trim := _of_glibc("malloc_trim")) is not None:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Keep freed blocks for the next batch, with glibc; elsewhere do nothing. Call it once, early."""
-    if not sys.platform.startswith("linux"):
+    if (mallopt := _of_glibc("mallopt")) is None:
         return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # another C library: its own policy stands
     for option, value in (
         (_M_MMAP_THRESHOLD, _MMAP_BYTES),
         (_M_TRIM_THRESHOLD, _KEEP_BYTES),
@@ -54,3 +62,14 @@ def keep_freed_memory() -> None:
     ):
         mallopt(option, value)
     pa.set_memory_pool(pa.system_memory_pool())
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it is another one, whose own policy stands."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
+    return found

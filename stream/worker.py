@@ -37,7 +37,7 @@ from tokentide.stream.ingest import Ingest, Outside, Pace
 from tokentide.stream.kafka_out import KafkaOut
 from tokentide.stream.kafka_probe import kafka_answers
 from tokentide.stream.logs import configure_logs
-from tokentide.stream.memory import collect_seldom, keep_freed_memory
+from tokentide.stream.memory import collect_seldom, give_back_freed_memory, keep_freed_memory
 from tokentide.stream.metrics_http import MetricsServer
 from tokentide.stream.metrics_text import exposition
 from tokentide.stream.partition import PartitionFold
@@ -69,6 +69,7 @@ partitions again and again.)"""
 _AWAY_GRACE_S: Final = 20.0
 """So long a worker that starts waits for ClickHouse in any case."""
 _LOOK_AGAIN_S: Final = 5.0
+_MEMORY_BACK_EVERY_S: Final = 30.0
 _LAST_WORK_S = 2.0
 """What is still being folded when all else has ended is read again anyway."""
 
@@ -238,6 +239,7 @@ class Worker:
             self._ingest.publish_forever(),
             self._watch(),
             self._watch_sources(),
+            self._give_back_memory(),
         ]
         works += self._rejects.loops()
         if self._detect is not None:
@@ -308,6 +310,11 @@ class Worker:
             pass  # only once the worker is told to stop: what was not stored is read again after the next start
         except Exception as error:  # noqa: BLE001 - handed to the outermost loop
             self.fail(error)
+
+    async def _give_back_memory(self) -> None:
+        while True:
+            await asyncio.sleep(_MEMORY_BACK_EVERY_S)
+            await self._work.run("giving back memory", give_back_freed_memory)
 
     async def _watch(self) -> None:
         """Notice when Faust's own services have crashed, or something hangs that ought to get on."""
