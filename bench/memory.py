@@ -24,9 +24,12 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import until
 from tokentide.producers.simulate.generate import simulate
 from tokentide.producers.simulate.options import SimulationOptions
+from tokentide.schemas.aggregates import DEFAULT_DIMENSIONS
 
 PACK = 50
 PARTITIONS = 4
+EVENT_ROWS_MB = 32
+"""`worker.event_rows_max_bytes`, by default."""
 IDLE_S = 40
 """After which the memory has fallen again."""
 
@@ -37,8 +40,18 @@ class Traffic(NamedTuple):
     name: str
     values: Sequence[bytes]
     settings: Mapping[str, str] = {}
+    windows: int = 0
+    """Series and minutes in the spans that are open, where they are many."""
+    parts: int = 0
+    """Of calls that wait for their partner."""
     is_outage: bool = False
     """ClickHouse is away while they are read, and comes back then."""
+
+    @property
+    def expected_mb(self) -> float:
+        """The formula of docs/operations.md."""
+        rows_mb = EVENT_ROWS_MB * (3 if self.is_outage else 1)
+        return 260 + rows_mb + 8 * PARTITIONS + 0.0025 * (self.windows + self.parts)
 
 
 class Run(NamedTuple):
@@ -56,6 +69,7 @@ def memory(stand: Stand, *, events: int, runs: int) -> list[Figure]:
         measured = [_run(stand, traffic) for _ in range(runs)]
         figures += [
             Figure(f"{traffic.name}: peak memory", "MB", [run.peak_mb for run in measured]),
+            Figure(f"{traffic.name}: by the formula", "MB", [traffic.expected_mb]),
             Figure(f"{traffic.name}: {IDLE_S} s later", "MB", [run.after_mb for run in measured]),
         ]
     return figures
@@ -121,23 +135,56 @@ def _changed(
 
 
 def _simulated(events: int) -> Traffic:
+    """A tenth of the calls in parts, most of which never meet: they lie on partitions by chance."""
     begin_us = round(now().timestamp() * 1e6) - 2_000 * events
     options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=0.1)
-    made = []
+    made = list[bytes]()
+    waiting: list[set[object]] = [set() for _ in range(PARTITIONS)]
+    windows = set[tuple[object, ...]]()
     for item in simulate(options):
-        made.append(json.dumps(item.item).encode())
+        assert isinstance(item.item, dict)
+        event = item.item
+        partition = len(made) // PACK % PARTITIONS
+        if event.get("event_type") in {"request", "response", "error"}:
+            waiting[partition] ^= {event["request_id"]}
+        else:
+            minute = str(event["timestamp"])[:16]
+            windows.add((partition, minute, *(event.get(name) for name in DEFAULT_DIMENSIONS)))
+        made.append(json.dumps(event).encode())
         if len(made) == events:
-            return Traffic("simulate, 10 % of the calls in parts", made)
+            name, parts = "simulate, 10 % of the calls in parts", sum(map(len, waiting))
+            return Traffic(name, made, windows=len(windows), parts=parts)
     raise AssertionError("it goes on without end")
+
+
+def _prompt(number: int) -> str:
+    """4 KB that are no other's."""
+    chance = random.Random(number)
+    return " ".join(f"{chance.getrandbits(20):x}" if n % 3 else "prompt" for n in range(700))
+
+
+def _many_series(events: int) -> Traffic:
+    traffic = _uniform("10,000 live series", series=10_000)(events)
+    return traffic._replace(windows=min(PARTITIONS * 10_000, events))
+
+
+def _many_minutes(events: int) -> Traffic:
+    share = 5
+    made = _changed(
+        "a minute of event time in each event",
+        lambda n: {"timestamp": (now() - timedelta(minutes=n)).isoformat()},
+        share=share,
+    )(events)
+    return made._replace(windows=events // share)
 
 
 KINDS: Sequence[Callable[[int], Traffic]] = (
     _uniform("uniform"),
     _simulated,
-    _uniform("10,000 live series", series=10_000),
-    _changed("a minute of event time in each event", lambda n: {"timestamp": (now() - timedelta(minutes=n)).isoformat()}, share=5),
+    _many_series,
+    _many_minutes,
     _changed("all refused", lambda _: {"output_tokens": "12"}, share=5),
-    _changed("texts of 4 KB, kept", lambda n: {"input": f"{n} " + "all the words of a prompt " * 160}, share=10,
+    _changed("texts of 4 KB, kept", lambda n: {"input": _prompt(n)}, share=10,
              settings={"TOKENTIDE_CONTENT_POLICY": "keep", "TOKENTIDE_CONTENT_KEEP_SERVICES": ",".join(SERVICES)}),
     _uniform("ClickHouse away", is_outage=True),
 )  # fmt: skip
