@@ -14,6 +14,7 @@ from faust.types import TP
 from tokentide.config import Settings
 from tokentide.stream.assembly import new_consumer
 from tokentide.stream.transport.micro_batch import LogBounds, MicroBatchTransport
+from tokentide.stream.transport.turns import InTurns
 
 
 class Reader(Protocol):
@@ -33,10 +34,14 @@ class Reader(Protocol):
 
 
 class _App(faust.App):
-    """An app without tables, and so without anything to keep on disk."""
+    """An app without tables, and so without anything to keep on disk, whose partitions take turns."""
 
     async def on_first_start(self) -> None:
         """Faust's own makes `<group>-data/v1/tables` in the working directory."""
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> InTurns:  # noqa: N802 - Faust's name
+        """The queues between the consumer and the agents."""
+        return InTurns(maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
 
 def new_app(settings: Settings, reader: Reader) -> faust.App:

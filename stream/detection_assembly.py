@@ -60,8 +60,7 @@ class DetectStage:
 
     def _hold(self, place: Place, hold: bool) -> None:  # noqa: FBT001 - the two sides of one switch
         consumer = self._consumer()
-        # Faust's own switch for a full buffer: other partitions are fetched on.
-        (consumer.on_buffer_full if hold else consumer.on_buffer_drop)(TP(*place))
+        (consumer.hold if hold else consumer.fetch_on)(TP(*place))
 
 
 def _place(tp: TP) -> Place:

@@ -175,6 +175,7 @@ class MicroBatchConsumer(driver.Consumer):
         self._read_offset = cast("MutableMapping[TP, int | None]", _NothingRead())
         self.sifts: Mapping[TP, Sift] = {}
         """For the next time that partitions are sought: what is wanted before all is."""
+        self._held: set[TP] = set()
 
     def _new_consumer_thread(self) -> MicroBatchThread:
         return MicroBatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -193,6 +194,7 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to where its reading has to begin."""
+        self._held.clear()  # Faust has all that is assigned fetched
         thread, transport = self._fetching, cast("MicroBatchTransport", self.transport)
         generation = self.app.consumer_generation_id
         positions = await transport.plan_start(await thread.log_bounds(), generation)
@@ -223,6 +225,21 @@ class MicroBatchConsumer(driver.Consumer):
     def calls(self) -> Mapping[int, str]:
         """See `MicroBatchThread.calls`."""
         return self._fetching.calls
+
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of a partition until `fetch_on`; the others are fetched on."""
+        self._held.add(tp)
+        self.on_buffer_full(tp)  # Faust's own switch
+
+    def fetch_on(self, tp: TP) -> None:
+        """See `hold`."""
+        self._held.discard(tp)
+        self.on_buffer_drop(tp)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Faust's queue has room again: of no interest where the partition is held for another reason."""
+        if tp not in self._held:
+            super().on_buffer_drop(tp)
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
         """Read these partitions on from these positions; batches fetched before may still arrive."""

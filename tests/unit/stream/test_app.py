@@ -9,6 +9,7 @@ import pytest
 
 from tokentide.config import Settings
 from tokentide.stream.app import new_app
+from tokentide.stream.transport.turns import InTurns
 
 
 class NoReader:
@@ -33,3 +34,11 @@ def test_its_start_leaves_nothing_in_the_working_directory(tmp_path, monkeypatch
 )
 def test_it_consumes_the_topics_of_its_stages(stages, agents):
     assert set(built(stages=stages).agents) == agents
+
+
+def test_between_consumer_and_agents_partitions_take_turns():
+    assert isinstance(asyncio.run(queue_of(built())), InTurns)
+
+
+async def queue_of(app: Any) -> Any:
+    return app.FlowControlQueue(1)
