@@ -70,6 +70,6 @@ def test_a_partition_held_by_its_stage_is_not_let_go_by_the_queue() -> None:
     consumer.hold(PLACE)
     consumer.on_buffer_full(PLACE)
     consumer.on_buffer_drop(PLACE)
-    assert consumer._get_active_partitions() == set()  # noqa: SLF001 - Faust's; what is fetched
+    assert consumer._get_active_partitions() == set()
     consumer.fetch_on(PLACE)
-    assert consumer._get_active_partitions() == {PLACE}  # noqa: SLF001
+    assert consumer._get_active_partitions() == {PLACE}
