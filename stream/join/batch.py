@@ -89,7 +89,8 @@ def join(waiting: WaitingParts, parts: Sequence[PartOf], records: Records) -> Jo
                 refused.append((part, outcome))
             elif outcome is None:
                 held += 1
-                given_up += waiting.give_up(offset, sent_ms)  # for want of room
+                if waiting.is_overfull:
+                    given_up += waiting.give_up(offset, sent_ms)
             else:
                 calls.append((records.first + row, outcome))
         calls += [(records.first + row, call) for call in given_up]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
+from tokentide.schemas.call import CONTAINMENT
 from tokentide.schemas.call import contradiction as numbers_contradict
 from tokentide.schemas.limits import MAX_DURATION_MS, MAX_ERROR_MESSAGE, MAX_LABELS
 from tokentide.schemas.part import PartType
@@ -13,6 +14,10 @@ from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.batch import Flat
 
 _CONTENT: Final = ("input", "output")
+_ASSEMBLED_FROM: Final[Mapping[PartType, str]] = {kind: f"request+{kind}" for kind in get_args(PartType)}
+_COMPARED: Final = frozenset(
+    ("cache_reporting", *(name for rule in CONTAINMENT for name in (*rule.parts, rule.whole)))
+)
 _MESSAGE_CHARACTERS: Final = 4 * MAX_ERROR_MESSAGE
 
 
@@ -50,7 +55,8 @@ def whole_call(request: Flat, answer: Flat, kind: PartType) -> dict[str, object]
         call["duration_ms"] = between_ms
     if kind == "error":
         call["status"] = answer.get("status", "error")  # whatever its request believed
-    return {**call, "assembled_from": f"request+{kind}"}
+    call["assembled_from"] = _ASSEMBLED_FROM[kind]
+    return call
 
 
 def lone_answer(answer: Flat, kind: PartType) -> dict[str, object]:
@@ -84,9 +90,11 @@ def _failed(request: Flat, waited_ms: int, error_class: str, error_type: str) ->
     return call
 
 
-def contradiction(call: Flat) -> Problem | None:
-    """What cannot be of two parts together, each of which can (`CallEvent` checks the same within one)."""
-    text = numbers_contradict(call.get)
+def contradiction(earlier: Flat, later: Flat, both: Flat) -> Problem | None:
+    """What cannot be of two parts together, each of which can (`CallEvent` checks the same within one); `both` is what they make."""
+    if not (earlier.keys() & _COMPARED and later.keys() & _COMPARED):
+        return None  # all numbers that could contradict each other are of one part
+    text = numbers_contradict(both.get)
     if text is None:
         return None
     return Problem(

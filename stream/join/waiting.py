@@ -147,7 +147,7 @@ class WaitingParts:
             return None
         if waiting.is_request == (part.kind == "request"):
             values = merged(waiting.values, part.values)
-            if problem := contradiction(values):
+            if problem := contradiction(waiting.values, part.values, values):
                 return problem
             self._extend(waiting, part, values)
             return None
@@ -156,7 +156,7 @@ class WaitingParts:
             if waiting.is_request
             else whole_call(part.values, waiting.values, waiting.kind)
         )
-        if problem := contradiction(call):
+        if problem := contradiction(waiting.values, part.values, call):
             return problem
         self._remove(key)
         return Joined(part.place, call)
@@ -225,8 +225,8 @@ def _key(values: Flat) -> tuple[object, object]:
 
 def _size(values: Flat) -> int:
     """About what it takes in memory; the same on every machine, because what is given up follows from it."""
-    size = _PART_BYTES
-    for value in values.values():
-        if type(value) is str:
-            size += len(value) if value.isascii() else 4 * len(value)
-    return size
+    texts = [value for value in values.values() if type(value) is str]
+    together = "".join(texts)
+    if together.isascii():
+        return _PART_BYTES + len(together)
+    return _PART_BYTES + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)

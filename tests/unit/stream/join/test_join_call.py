@@ -158,8 +158,8 @@ def test_a_lone_request_that_says_how_it_ended_is_believed() -> None:
 
 def test_numbers_of_two_parts_that_cannot_be_together_are_named() -> None:
     request = values("request", cache_read_input_tokens=60, cache_write_input_tokens=50)
-    call = whole_call(request, values("response", input_tokens=100), "response")
-    problem = contradiction(call)
+    answer = values("response", input_tokens=100)
+    problem = contradiction(request, answer, whole_call(request, answer, "response"))
     assert isinstance(problem, Problem)
     assert problem.reason is RejectReason.INCONSISTENT
     for said in ("cache_read_input_tokens", "110", "input_tokens", "100", "request_id"):
@@ -176,4 +176,5 @@ def test_numbers_of_two_parts_that_cannot_be_together_are_named() -> None:
 )
 def test_numbers_that_can_be_together_are_let_be(answer: dict[str, Any]) -> None:
     request = values("request", cache_read_input_tokens=60, cache_write_input_tokens=50)
-    assert contradiction(whole_call(request, values("response", **answer), "response")) is None
+    told = values("response", **answer)
+    assert contradiction(request, told, whole_call(request, told, "response")) is None
