@@ -17,6 +17,7 @@ from typing import NamedTuple
 from bench.figures import Figure
 from bench.machine import cpu_seconds
 from bench.stand import Stand
+from tests.support import children
 from tests.support.pipeline import Pipeline
 from tests.support.ports import unused_port
 from tests.support.slow_process import held_to
@@ -72,7 +73,7 @@ def _run(stand: Stand, minutes: float, kill_every_s: float | None) -> Run:
 @contextlib.contextmanager
 def _live(made: Pipeline) -> Iterator[None]:
     command = [sys.executable, "-m", "tokentide", "simulate", *CALLS, "--seed", "8"]
-    sending = subprocess.Popen(command, env=made.environment, cwd=made.folder, stdout=subprocess.DEVNULL)
+    sending = children.start(command, env=made.environment, cwd=made.folder, stdout=subprocess.DEVNULL)
     try:
         yield
         assert sending.poll() is None, "the live traffic ended by itself"
@@ -99,7 +100,8 @@ def _watched(made: Pipeline, port: int, seconds: float, kill_every_s: float | No
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).read()
                     health_s.append(time.monotonic() - asked)
                     lag.append(_lag(port, lag))
-                used = used_s + (cpu_seconds(worker.pid) if worker.poll() is None else 0.0)
+                if worker.poll() is None:
+                    used = used_s + cpu_seconds(worker.pid)
                 time.sleep(1)
         used_s = used
         if worker.poll() is not None:

@@ -51,21 +51,18 @@ def reader_nice() -> int:
     return READER_NICE if allowed == [True] else 0
 
 
-def raise_lowered_threads() -> int:
-    """Give threads of this process that a reader's statement left low the priority of all others; returns how many.
+def raise_lowered_threads() -> None:
+    """Give threads of this process that a reader's statement left low the priority of all others.
 
     The engine gives a thread's priority back when the thread leaves a statement, but not always when the statement was ended from
     outside (KILL QUERY, a limit): such a thread stays in the pool as it is, until another reader happens to get it. To be called when no
     reader's statement runs. Does nothing where the system does not list a process's threads.
     """
-    raised = 0
     with contextlib.suppress(OSError):
         for task in Path("/proc/self/task").iterdir():
             with contextlib.suppress(OSError):  # which has ended meanwhile
                 if os.getpriority(os.PRIO_PROCESS, int(task.name)) == READER_NICE:
                     os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
-                    raised += 1
-    return raised
 
 
 def _cores() -> int:
