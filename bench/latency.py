@@ -20,8 +20,7 @@ from bench.figures import Figure
 from bench.load import batch_producer
 from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
-from bench.throughput import PARTITIONS
-from bench.traffic import lines, now
+from bench.traffic import PARTITIONS, lines, now
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
 

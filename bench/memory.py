@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,15 +19,11 @@ from bench.figures import Figure
 from bench.load import load
 from bench.machine import memory_mb, peak_memory_mb
 from bench.stand import Stand, start_worker
-from bench.traffic import SERIES, SERVICES, event, lines, now, packed
+from bench.traffic import PACK, PARTITIONS, SERIES, SERVICES, event, lines, now, packed, simulated
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import until
-from tokentide.producers.simulate.generate import simulate
-from tokentide.producers.simulate.options import SimulationOptions
 from tokentide.schemas.aggregates import DEFAULT_DIMENSIONS
 
-PACK = 50
-PARTITIONS = 4
 EVENT_ROWS_MB = 32
 """`worker.event_rows_max_bytes`, by default."""
 IDLE_S = 40
@@ -77,16 +73,15 @@ def memory(stand: Stand, *, events: int, runs: int) -> list[Figure]:
 
 def _run(stand: Stand, traffic: Traffic) -> Run:
     settings = {"TOKENTIDE_WORKER_STAGES": "ingest,detect", **traffic.settings}
-    with stand.pipeline(**settings) as made, _line(stand) as line:
+    with (
+        stand.pipeline(**settings) as made,
+        TcpProxy(urlsplit(stand.clickhouse).port or 0) as line,
+    ):
         records, topic = list(packed(list(traffic.values), PACK)), f"{made.prefix}events"
-        direct = made.environment["TOKENTIDE_CLICKHOUSE_URL"]
-        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct.replace(
-            f":{urlsplit(direct).port}/", f":{line.port}/"
-        )
         if not traffic.is_outage:
             load(made.broker.bootstrap_servers, topic, records, partitions=PARTITIONS)
-        worker = start_worker(made, core=0)
-        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct
+        with made.clickhouse_at(line.port):
+            worker = start_worker(made, core=0)
         if traffic.is_outage:
             until(lambda: "partitions assigned" in made.logs(), what="the worker's start")
             line.is_refusing = True
@@ -102,12 +97,6 @@ def _run(stand: Stand, traffic: Traffic) -> Run:
         made.run("audit")
         made.stop()
         return Run(peak_mb, after_mb)
-
-
-@contextmanager
-def _line(stand: Stand) -> Iterator[TcpProxy]:
-    with TcpProxy(urlsplit(stand.clickhouse).port or 0) as line:
-        yield line
 
 
 def _uniform(name: str, *, series: int = SERIES, **more: Any) -> Callable[[int], Traffic]:
@@ -136,36 +125,25 @@ def _changed(
 
 def _simulated(events: int) -> Traffic:
     """A tenth of the calls in parts, most of which never meet: they lie on partitions by chance."""
-    begin_us = round(now().timestamp() * 1e6) - 2_000 * events
-    options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=0.1)
-    made = list[bytes]()
+    values = list[bytes]()
     waiting: list[set[object]] = [set() for _ in range(PARTITIONS)]
     windows = set[tuple[object, ...]]()
-    for item in simulate(options):
-        assert isinstance(item.item, dict)
-        event = item.item
-        partition = len(made) // PACK % PARTITIONS
-        if event.get("event_type") in {"request", "response", "error"}:
-            waiting[partition] ^= {event["request_id"]}
+    for number, (value, made) in enumerate(islice(simulated(seconds=events / 500, parts=0.1), events)):
+        partition = number // PACK % PARTITIONS
+        if made.get("event_type") in {"request", "response", "error"}:
+            waiting[partition] ^= {made["request_id"]}
         else:
-            minute = str(event["timestamp"])[:16]
-            windows.add((partition, minute, *(event.get(name) for name in DEFAULT_DIMENSIONS)))
-        made.append(json.dumps(event).encode())
-        if len(made) == events:
-            name, parts = "simulate, 10 % of the calls in parts", sum(map(len, waiting))
-            return Traffic(name, made, windows=len(windows), parts=parts)
-    raise AssertionError("it goes on without end")
+            minute = str(made["timestamp"])[:16]
+            windows.add((partition, minute, *(made.get(name) for name in DEFAULT_DIMENSIONS)))
+        values.append(value)
+    parts = sum(map(len, waiting))
+    return Traffic("simulate, 10 % of the calls in parts", values, windows=len(windows), parts=parts)
 
 
 def _prompt(number: int) -> str:
     """4 KB that are no other's."""
     chance = random.Random(number)
     return " ".join(f"{chance.getrandbits(20):x}" if n % 3 else "prompt" for n in range(700))
-
-
-def _many_series(events: int) -> Traffic:
-    traffic = _uniform("10,000 live series", series=10_000)(events)
-    return traffic._replace(windows=min(PARTITIONS * 10_000, events))
 
 
 def _many_minutes(events: int) -> Traffic:
@@ -181,7 +159,7 @@ def _many_minutes(events: int) -> Traffic:
 KINDS: Sequence[Callable[[int], Traffic]] = (
     _uniform("uniform"),
     _simulated,
-    _many_series,
+    _uniform("10,000 live series", series=10_000, windows=PARTITIONS * 10_000),
     _many_minutes,
     _changed("all refused", lambda _: {"output_tokens": "12"}, share=5),
     _changed("texts of 4 KB, kept", lambda n: {"input": _prompt(n)}, share=10,

@@ -7,9 +7,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from bench.traffic import event, now, packed
+from bench.traffic import PACK, event, now, packed
 
-PACK: Final = 50
 MESSAGES: Final = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Say hello to the world in two languages."},

@@ -9,18 +9,16 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bench.figures import Figure
 from bench.steps import measure
-from bench.traffic import SERVICES, event, now
+from bench.traffic import PACK, SERVICES, Calls, event, now, simulated
 from tokentide.config import Settings
-from tokentide.producers.simulate.generate import simulate
-from tokentide.producers.simulate.options import SimulationOptions
 from tokentide.stream.memory import keep_freed_memory
 
 COUNT = 60_000
-PACK = 50
 WORDS = [
     "token",
     "tide",
@@ -103,21 +101,11 @@ def _same(name: str, **options: Any) -> Callable[[], Traffic]:
 
 def _simulated(name: str, parts: float) -> Callable[[], Traffic]:
     def make() -> Traffic:
-        begin_us = round(now().timestamp() * 1e6) - 60_000_000
-        options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=parts)
-        made, calls, asked = [], 0, set()
-        for item in simulate(options):
-            assert isinstance(item.item, dict)
-            sent = item.item
-            kind = sent.get("event_type", "call")
-            made.append(json.dumps(sent, separators=(",", ":")).encode())
-            if kind == "request":
-                asked.add(sent["request_id"])
-            # An answer is a call where its request lies in this traffic.
-            calls += kind == "call" or (kind in {"response", "error"} and sent["request_id"] in asked)
-            if len(made) == COUNT:
-                break
-        return Traffic(name, made, calls)
+        values, calls = list[bytes](), Calls()
+        for value, made in islice(simulated(seconds=60, parts=parts), COUNT):
+            values.append(value)
+            calls.add(made)
+        return Traffic(name, values, calls.count)
 
     return make
 

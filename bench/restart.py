@@ -14,8 +14,7 @@ from bench.figures import Figure
 from bench.load import load
 from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
-from bench.throughput import PACK, PARTITIONS
-from bench.traffic import lines, now, packed
+from bench.traffic import PACK, PARTITIONS, lines, now, packed
 from tests.support.waiting import until
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.figures import Figure
-from bench.traffic import lines, now, packed
+from bench.traffic import PACK, lines, now, packed
 from tokentide.config import Settings
 from tokentide.sinks.arrow_body import encode
 from tokentide.stream.assembly import build_core
@@ -26,7 +26,6 @@ from tokentide.stream.record_batch import RecordBatch, Source
 from tokentide.stream.resume import Start
 
 BATCH = 20_000
-PACK = 50
 
 
 class Clock:

@@ -6,7 +6,6 @@ ClickHouse. Counted is from the assignment of the partitions to the last row in 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,16 +14,10 @@ from bench.figures import Figure
 from bench.load import load
 from bench.machine import cpu_seconds, peak_memory_mb
 from bench.stand import Stand, start_worker
-from bench.traffic import Truth, lines, now, packed
+from bench.traffic import PACK, PARTITIONS, Calls, Truth, lines, now, packed, simulated
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
-from tokentide.producers.simulate.generate import simulate
-from tokentide.producers.simulate.options import SimulationOptions
 from tokentide.stream.decoder_choice import choose_decoder
-
-PACK = 50
-PARTITIONS = 4
-"""As many as `tokentide init` makes."""
 
 
 class Run(NamedTuple):
@@ -93,30 +86,17 @@ def _simulated(parts: float) -> Callable[[int], Load]:
     """Calls of ten kinds of applications; of a tenth of them request and answer apart, where asked for. Tokens are partly counted by the worker."""
 
     def make(events: int) -> Load:
-        begin_us = round(now().timestamp() * 1e6) - 2_000 * events  # so that the last is not in the future
-        options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=parts)
-        values, calls, tests, errors, asked = list[bytes](), 0, 0, 0, dict[object, bool]()
-        for item in simulate(options):
-            sent = item.item
-            assert isinstance(sent, dict)
-            kind = sent.get("event_type", "call")
-            values.append(json.dumps(sent, separators=(",", ":")).encode())
-            if kind == "request":
-                asked[sent["request_id"]] = sent.get("test") is True
-            # An answer is a call where its request lies in this traffic.
-            elif kind == "call" or (kind in {"response", "error"} and sent["request_id"] in asked):
-                is_test = sent.get("test") is True or asked.get(sent.get("request_id"), False)
-                calls += 1
-                tests += is_test
-                errors += sent.get("status", kind) == "error" and not is_test
-            if calls == events:
+        values, calls = list[bytes](), Calls()
+        for value, event in simulated(seconds=events / 500, parts=parts):
+            values.append(value)
+            calls.add(event)
+            if calls.count == events:
                 break
         share = f", {parts:.0%} of the calls in parts" if parts else ""
+        truth = Truth(calls.count - calls.tests, calls.errors, None, None)
         # On one partition, as the SDK puts the parts of one call; the others of a real topic are alike.
-        truth = Truth(calls - tests, errors, None, None)
-        return Load(
-            f"simulate{share}", list(packed(values, PACK)), calls, truth, partitions=1, is_priced=False
-        )
+        name, records = f"simulate{share}", list(packed(values, PACK))
+        return Load(name, records, calls.count, truth, partitions=1, is_priced=False)
 
     return make
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from tokentide.producers.simulate.generate import simulate
+from tokentide.producers.simulate.options import SimulationOptions
+
+PACK = 50
+"""Events a record, as the SDK packs them."""
+PARTITIONS = 4
+"""As many as `tokentide init` makes."""
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o4-mini")
 SERVICES = tuple(f"service-{number:02d}" for number in range(10))
 
@@ -74,6 +81,39 @@ def lines(
         moment = start + timedelta(seconds=number / per_second)
         made = event(chance, number, moment, series)
         yield json.dumps(made, separators=(",", ":")).encode(), made
+
+
+def simulated(*, seconds: float, parts: float = 0.0) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """What `tokentide simulate --rate 1000` makes, as JSON and as values; it begins so many seconds ago, and has no end."""
+    begin_us = round((now() - timedelta(seconds=seconds)).timestamp() * 1e6)
+    options = SimulationOptions(seed=7, start_us=begin_us, rate_per_second=1_000.0, parts=parts)
+    for made in simulate(options):
+        assert isinstance(made.item, dict)
+        yield json.dumps(made.item, separators=(",", ":")).encode(), made.item
+
+
+class Calls:
+    """What comes of such events: of a request and its answer one call, where both lie in the traffic."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """All calls."""
+        self.tests = 0
+        """Of these, the ones marked `test`."""
+        self.errors = 0
+        """Of the others, the ones that failed."""
+        self._asked: dict[object, bool] = {}
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Count an event."""
+        kind, is_test = event.get("event_type", "call"), event.get("test") is True
+        if kind == "request":
+            self._asked[event["request_id"]] = is_test
+        elif kind == "call" or (kind in {"response", "error"} and event["request_id"] in self._asked):
+            is_test = is_test or self._asked.get(event.get("request_id"), False)
+            self.count += 1
+            self.tests += is_test
+            self.errors += event.get("status", kind) == "error" and not is_test
 
 
 def packed(values: list[bytes], size: int) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from clickhouse_connect.driver.client import Client
 
@@ -96,6 +97,18 @@ class Pipeline:
             finally:
                 process.kill()
         assert process.returncode == 0, f"{arguments} ended with {process.returncode}:\n{said.decode()}"
+
+    @contextmanager
+    def clickhouse_at(self, port: int) -> Iterator[None]:
+        """What is started in this block reaches ClickHouse at another port, which leads there."""
+        direct = self.environment
+        url = direct["TOKENTIDE_CLICKHOUSE_URL"]
+        other = url.replace(f":{urlsplit(url).port}/", f":{port}/")
+        self.environment = {**direct, "TOKENTIDE_CLICKHOUSE_URL": other}
+        try:
+            yield
+        finally:
+            self.environment = direct
 
     def start_workers(self, count: int) -> None:
         """Start workers; each logs to a file of its own."""

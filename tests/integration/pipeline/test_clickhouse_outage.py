@@ -34,12 +34,8 @@ def running(broker: Broker, clickhouse: str, line: TcpProxy, tmp_path: Path) -> 
         "TOKENTIDE_WORKER_FETCH_MAX_PARTITION_BYTES": "200000",
     }
     with pipeline(broker, clickhouse, tmp_path, **small) as made:
-        direct = dict(made.environment)
-        made.environment["TOKENTIDE_CLICKHOUSE_URL"] = direct["TOKENTIDE_CLICKHOUSE_URL"].replace(
-            f":{urlsplit(clickhouse).port}/", f":{line.port}/"
-        )
-        made.start_workers(1)
-        made.environment = direct
+        with made.clickhouse_at(line.port):
+            made.start_workers(1)
         yield made
 
 
@@ -76,11 +72,9 @@ def published_calls(running: Pipeline) -> int:
 
 def through(running: Pipeline, line: TcpProxy, **settings: str) -> None:
     """Start a worker that comes through the proxy."""
-    direct = running.environment
-    url = direct["TOKENTIDE_CLICKHOUSE_URL"].replace(f":{line.server_port}/", f":{line.port}/")
-    running.environment = {**direct, "TOKENTIDE_CLICKHOUSE_URL": url, **settings}
-    running.start_workers(1)
-    running.environment = direct
+    with running.clickhouse_at(line.port):
+        running.environment |= settings
+        running.start_workers(1)
 
 
 def test_windows_go_on_in_an_outage_and_afterwards_every_row_is_there_once(
