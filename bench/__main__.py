@@ -20,8 +20,8 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=[*USUAL, *LONG, []],
-        default=[],
+        metavar="BENCHMARK",
+        help=f"of {', '.join([*USUAL, *LONG])}; the default is all but the last {len(LONG)}",
     )
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="events of a run of throughput, restart or memory"
@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
+    if unknown := set(arguments.what) - {*USUAL, *LONG}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join([*USUAL, *LONG])}")
     chosen = arguments.what or USUAL
     figures: list[Figure] = []
     print(f"machine: {describe()}", file=sys.stderr)
