@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -29,8 +30,8 @@ class Decoder:
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
         batch = _Batch(values)
-        for record in range(len(values)):
-            batch.read(record)
+        for record, value in enumerate(values):
+            batch.read(record, value)
         return batch.decoded()
 
     def table(self, rows: Sequence[Flat]) -> pa.Table:
@@ -51,8 +52,7 @@ class _Batch:
         self._parts: list[Rows] = []
         self._judged = Judged()
 
-    def read(self, record: int) -> None:
-        value = self._values[record]
+    def read(self, record: int, value: bytes | None) -> None:
         if value and len(value) <= MAX_RECORD_BYTES:
             try:
                 rows = read_record(value)
@@ -60,7 +60,7 @@ class _Batch:
                 self._read_by_item(record)
             else:
                 self._rows += rows
-                self._record += [record] * len(rows)
+                self._record += repeat(record, len(rows))
                 self._item += range(len(rows))
         else:
             self._read_by_item(record)

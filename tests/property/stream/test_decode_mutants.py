@@ -47,7 +47,8 @@ MUTANTS = {
         ("min_length=1, max_length=MAX_ITEMS_PER_RECORD", "max_length=MAX_ITEMS_PER_RECORD"),
         ("2 <= len(lines) <= MAX_ITEMS_PER_RECORD", "2 <= len(lines)"),
         ("2 <= len(lines) <=", "0 <= len(lines) <="),
-        ("if _LONG_NUMBER.search(value[::_SAMPLED]):", "if False:"),
+        ("_LONG_NUMBER.search(value[::_SAMPLED])", "False"),
+        ("len(value) > _LONGEST_NUMBER", "len(value) > 2 * _LONGEST_NUMBER"),
     ],
     "columnar": [
         ("if has_empty_text(column, text_lengths(column)):", "if False:"),
