@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.machine import describe
 
 USUAL = ["steps", "decode", "paths", "throughput", "latency", "restart", "emit"]
-LONG = ["memory", "starved", "starved-and-killed"]
+LONG = ["memory", "starved", "starved-and-killed", "soak"]
 """Only when named."""
 
 
@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="events of a run of throughput, restart or memory"
     )
-    parser.add_argument("--minutes", type=float, default=30.0, help="length of starved (default: 30)")
+    parser.add_argument(
+        "--minutes", type=float, help="length of starved (default: 30) or of soak (default: 60)"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     arguments = parser.parse_args()
@@ -71,7 +73,12 @@ def run(name: str, arguments: argparse.Namespace) -> list[Figure]:
         from bench.starved import starved
 
         with stand() as made:
-            return starved(made, minutes=arguments.minutes, is_killed=name == "starved-and-killed")
+            return starved(made, minutes=arguments.minutes or 30.0, is_killed=name == "starved-and-killed")
+    if name == "soak":
+        from bench.soak import soak
+
+        with stand() as made:
+            return soak(made, minutes=arguments.minutes or 60.0)
     if name == "memory":
         from bench.memory import memory
 

@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -75,21 +76,17 @@ def _run(stand: Stand, per_second: int, seconds: int, series: int) -> Run:
         events = per_second * (WARM_UP_S + seconds)
         traffic = lines(events, seed=2, start=now(), per_second=per_second, series=series)
         values = [value for value, _ in traffic]
-        seen, stop = list[Seen](), threading.Event()
-        watch = threading.Thread(target=_watch, args=(made, seen, stop))
-        watch.start()
-        cpu_before, started_s = cpu_seconds(worker.pid), time.monotonic()
-        sent = asyncio.run(_send(made, values, per_second))
-        cpu_share = (cpu_seconds(worker.pid) - cpu_before) / (time.monotonic() - started_s)
-        made.wait()
-        time.sleep(4 * PAUSE_S)
-        stop.set()
-        watch.join()
+        with watched(made) as seen:
+            cpu_before, started_s = cpu_seconds(worker.pid), time.monotonic()
+            sent = asyncio.run(_send(made, values, per_second))
+            cpu_share = (cpu_seconds(worker.pid) - cpu_before) / (time.monotonic() - started_s)
+            made.wait()
+            time.sleep(4 * PAUSE_S)
         for table in ("SELECT count() AS n FROM events", "SELECT sum(calls) AS n FROM windows"):
             assert int(made.one(table)["n"]) == events
         memory_mb = peak_memory_mb(worker.pid)
         made.stop()
-    waited_s = np.concatenate(list(_waits(sent, seen, started_s + WARM_UP_S)))
+    waited_s = np.concatenate(list(waits(sent, seen, started_s + WARM_UP_S)))
     p50_s, p99_s = np.quantile(waited_s, [0.5, 0.99]).tolist()
     return Run(p50_s, p99_s, cpu_share, memory_mb)
 
@@ -103,15 +100,14 @@ async def _send(made: Pipeline, values: Sequence[bytes], per_second: int) -> lis
             ready = values[position:due]
             for partition in range(PARTITIONS):
                 if part := ready[partition::PARTITIONS]:
-                    under_way.append(asyncio.create_task(_send_batch(producer, topic, partition, part)))
+                    under_way.append(asyncio.create_task(send_batch(producer, topic, partition, part)))
             position = due
             await asyncio.sleep(TICK_S)
         return await asyncio.gather(*under_way)
 
 
-async def _send_batch(
-    producer: AIOKafkaProducer, topic: str, partition: int, values: Sequence[bytes]
-) -> Sent:
+async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, values: Sequence[bytes]) -> Sent:
+    """Its time is that of handing it to the producer."""
     at_s = time.monotonic()
     batch = producer.create_batch()
     for value in values:
@@ -120,15 +116,34 @@ async def _send_batch(
     return Sent(partition, written.offset, len(values), at_s)
 
 
-def _watch(made: Pipeline, seen: list[Seen], stop: threading.Event) -> None:
-    query = "SELECT source_partition, max(source_offset) FROM llm_events GROUP BY source_partition"
+@contextmanager
+def watched(made: Pipeline, rows: str = "1") -> Iterator[list[Seen]]:
+    """Look all the time for such rows; what was seen grows until the end of the block."""
+    seen, stop = list[Seen](), threading.Event()
+    watch = threading.Thread(target=_watch, args=(made, rows, seen, stop))
+    watch.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watch.join()
+
+
+def _watch(made: Pipeline, rows: str, seen: list[Seen], stop: threading.Event) -> None:
+    query = (
+        f"SELECT source_partition, max(source_offset) FROM llm_events WHERE {rows} GROUP BY source_partition"
+    )
+    reached: dict[int, int] = {}
     while not stop.wait(PAUSE_S):
-        rows = made.client.query(query).result_rows
+        found = made.client.query(query).result_rows
         at_s = time.monotonic()
-        seen += [Seen(int(partition), int(offset), at_s) for partition, offset in rows]
+        for partition, offset in found:
+            if offset > reached.get(partition, -1):
+                reached[partition] = offset
+                seen.append(Seen(int(partition), int(offset), at_s))
 
 
-def _waits(sent: Sequence[Sent], seen: Sequence[Seen], since_s: float) -> Iterator[np.ndarray]:
+def waits(sent: Sequence[Sent], seen: Sequence[Seen], since_s: float) -> Iterator[np.ndarray]:
     """Seconds of each event that was sent since a time."""
     for partition in range(PARTITIONS):
         found = [sight for sight in seen if sight.partition == partition]

@@ -99,7 +99,7 @@ def _watched(made: Pipeline, port: int, seconds: float, kill_every_s: float | No
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).read()
                     health_s.append(time.monotonic() - asked)
-                    lag.append(_lag(port, lag))
+                    lag.append(lag_now(port, lag))
                 if worker.poll() is None:
                     used = used_s + cpu_seconds(worker.pid)
                 time.sleep(1)
@@ -113,7 +113,7 @@ def _watched(made: Pipeline, port: int, seconds: float, kill_every_s: float | No
     return Run(health_s, lag, unasked, kills, used_s / (time.monotonic() - began))
 
 
-def _lag(port: int, before: list[int]) -> int:
+def lag_now(port: int, before: list[int]) -> int:
     """Of all partitions; where it is not known yet, as before."""
     text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
     found = [
