@@ -17,7 +17,7 @@ from bench.traffic import PACK, lines, now, packed
 from tokentide.config import Settings
 from tokentide.sinks.arrow_body import encode
 from tokentide.stream.assembly import build_core
-from tokentide.stream.decode.batch import Decoded, Flat
+from tokentide.stream.decode.batch import Decoded
 from tokentide.stream.decoder_choice import ChosenDecoder
 from tokentide.stream.enrich.enricher import Enricher
 from tokentide.stream.kafka_out import packed as packed_partials
@@ -122,10 +122,6 @@ class _TimedDecoder(ChosenDecoder):
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         with self._clock.step("decode"):
             return self._inner.decode(values)
-
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        with self._clock.step("decode"):
-            return self._inner.table(rows)
 
 
 class _TimedEnricher(Enricher):

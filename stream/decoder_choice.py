@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 import pyarrow as pa
 
 from tokentide.config.settings import DecoderChoice
-from tokentide.stream.decode.batch import BatchDecoder, Decoded, Flat
+from tokentide.stream.decode.batch import BatchDecoder, Decoded, Flat, TableBuilder
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.native import INTERFACE, NativeDecoder, engine_of
+from tokentide.stream.decode.rows import finished, flat_table
 
 DecoderName = Literal["native", "python"]
 
 PACKAGE: Final = "tokentide-native"
 _MODULE: Final = "tokentide_native"
-
-_Result = TypeVar("_Result")
 
 
 class DecoderMissingError(Exception):
@@ -40,20 +39,42 @@ class ChosenDecoder:
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
-        return self._tried(lambda decoder: decoder.decode(values))
-
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        """Return the table that `Decoded` describes for events by flat values."""
-        return self._tried(lambda decoder: decoder.table(rows))
-
-    def _tried(self, work: Callable[[BatchDecoder], _Result]) -> _Result:
         if self.name == "python":
-            return work(self._decoder)
+            return self._decoder.decode(values)
         try:
-            return work(self._decoder)
+            return self._decoder.decode(values)
         except Exception:  # noqa: BLE001 - whatever the native code meets, the batch must not be lost
             self.defects += 1
-            return work(self._spare)
+            return self._spare.decode(values)
+
+    def table_builder(self) -> TableBuilder:
+        """Something that makes a table of events by flat values."""
+        if self.name == "python":
+            return self._decoder.table_builder()
+        return _GuardedTable(self, self._decoder.table_builder())
+
+
+class _GuardedTable:
+    """A native table; rows that it cannot take, for a defect of its own, stand in one of Python's, in the same order."""
+
+    def __init__(self, chosen: ChosenDecoder, builder: TableBuilder) -> None:
+        self._chosen = chosen
+        self._builder = builder
+        self._pieces: list[pa.Table] = []
+
+    def add(self, rows: Sequence[Flat]) -> None:
+        try:
+            self._builder.add(rows)
+        except Exception:  # noqa: BLE001 - as above
+            self._chosen.defects += 1
+            self._pieces += [self._builder.table(), flat_table(rows)]
+
+    def table(self) -> pa.Table:
+        pieces, self._pieces = [*self._pieces, self._builder.table()], []
+        if len(pieces) == 1:
+            return pieces[0]
+        whole = [finished(piece) for piece in pieces if piece.num_rows]
+        return pa.concat_tables(whole, promote_options="default").unify_dictionaries().combine_chunks()
 
 
 def choose_decoder(choice: DecoderChoice) -> ChosenDecoder:

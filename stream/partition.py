@@ -187,8 +187,9 @@ class PartitionFold:
         new = admitted(found, fold.admit)
         records = slice(found.first_record, found.last_record)
         log = Records(found.first_record, batch.offsets[records], batch.timestamps_ms[records])
-        joined = join(self._waiting, parts_of(new.others), log)
-        calls = with_joined(new.calls, joined.calls, self._decoder.table) if joined.calls else new.calls
+        of_joined = self._decoder.table_builder()
+        joined = join(self._waiting, parts_of(new.others), log, of_joined.add)
+        calls = with_joined(new.calls, joined.calls, of_joined.table()) if joined.calls else new.calls
         refusals = [*found.refusals, *_refusals_of(joined, batch)]
         fold.refuse([refusal.problem.reason for refusal in refusals])
         self._held.letters(refusals, batch, self._stored_to)

@@ -72,7 +72,7 @@ def admitted(batch: SpanBatch, admit: Admit) -> SpanBatch:
         return batch._replace(calls=calls.only(admit(calls.table["event_id"].combine_chunks())))
     # One set of ids for all types, so they are asked for together, in the order of the log. An id is one of its type: an
     # application may well give a request and its response the same one.
-    of_others = pa.array([f"\0{other.kind}\0{other.values['event_id']}" for other in others], pa.string())
+    of_others = pa.array([f"\0{other.kind}\0{other.event_id}" for other in others], pa.string())
     of_calls = calls.table["event_id"].combine_chunks() if len(calls.record) else of_others.slice(0, 0)
     ids = pa.concat_arrays([of_calls, of_others])
     record = np.concatenate((calls.record, np.array([other.record for other in others], np.int32)))

@@ -1,48 +1,13 @@
 //! Records to rows: which bytes of a record are one event, and where those go that are not calls or not accepted.
 
 use crate::column::{Buffers, Column, Shape};
+use crate::others::Others;
 use crate::row::{EventType, Reader, Row, Value};
 use crate::scan::{Broken, Cursor, Scanned};
 use crate::spec::{ColumnSpec, Contract, Kind, Node};
 
 /// Bytes of one batch: offsets of 32 bits reach them with room for what is written longer than it came.
 pub const MAX_BATCH_BYTES: usize = 1 << 28;
-
-/// A value of a part or an evaluation.
-#[derive(Debug, Clone)]
-pub enum OtherValue {
-    /// Text.
-    Text(String),
-    /// JSON text of messages.
-    Messages(String),
-    /// A whole number, or microseconds.
-    Int(i64),
-    /// Picodollars.
-    Money(i64),
-    /// A double.
-    Float(f64),
-    /// True or false.
-    Flag(bool),
-    /// A list.
-    Texts(Vec<String>),
-    /// Labels.
-    Labels(Vec<(String, String)>),
-}
-
-/// A part of a call, or an evaluation.
-#[derive(Debug)]
-pub struct Other {
-    /// Its record.
-    pub record: i32,
-    /// Its place in the record.
-    pub item: i32,
-    /// What it is.
-    pub event_type: EventType,
-    /// Columns and their values.
-    pub values: Vec<(usize, OtherValue)>,
-    /// Fields that the contract does not know.
-    pub unknown_fields: i32,
-}
 
 /// An item that the reference has to judge, alone: bytes `start` to `end` of its record.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +35,7 @@ pub struct Decoded {
     /// Per row: fields that the contract does not know.
     pub unknown_fields: Vec<i32>,
     /// Parts and evaluations.
-    pub others: Vec<Other>,
+    pub others: Others,
     /// Items for the reference.
     pub odd_items: Vec<OddItem>,
     /// Records for the reference, whole.
@@ -251,9 +216,7 @@ impl<'a> Batch<'a> {
     fn accept(&mut self, record: i32, item: i32, text: &[u8]) {
         let unknown_fields = self.row.unknown_fields(text);
         if self.row.event_type != EventType::Call {
-            let values = self.other_values(text);
-            let event_type = self.row.event_type;
-            self.out.others.push(Other { record, item, event_type, values, unknown_fields });
+            self.out.others.push(&self.row, self.reader.contract, record, item, unknown_fields);
             return;
         }
         let row = &self.row;
@@ -284,35 +247,6 @@ impl<'a> Batch<'a> {
         self.out.record.push(record);
         self.out.item.push(item);
         self.out.unknown_fields.push(unknown_fields);
-    }
-
-    fn other_values(&self, text: &[u8]) -> Vec<(usize, OtherValue)> {
-        let (row, columns) = (&self.row, &self.reader.contract.columns);
-        let owned = |span| String::from_utf8_lossy(row.bytes(span, text)).into_owned();
-        row.filled()
-            .filter(|(place, _)| row.event_type != EventType::Evaluation || columns[*place].is_of_evaluations)
-            .filter_map(|(place, value)| {
-                let value = match value {
-                    Value::Absent => return None,
-                    Value::Text(span) => OtherValue::Text(owned(span)),
-                    Value::Messages(span) => OtherValue::Messages(owned(span)),
-                    Value::Int(value) if columns[place].kind == Kind::Money => OtherValue::Money(value),
-                    Value::Int(value) => OtherValue::Int(value),
-                    Value::Float(value) => OtherValue::Float(value),
-                    Value::Flag(value) => OtherValue::Flag(value),
-                    Value::Texts(first, last) => {
-                        OtherValue::Texts(row.texts(first, last).iter().map(|span| owned(*span)).collect())
-                    }
-                    Value::Labels(first, last) => OtherValue::Labels(
-                        row.pairs(first, last)
-                            .iter()
-                            .filter_map(|(key, text)| Some((owned(*key), owned((*text)?))))
-                            .collect(),
-                    ),
-                };
-                Some((place, value))
-            })
-            .collect()
     }
 
     fn finish(mut self) -> Decoded {

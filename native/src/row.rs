@@ -20,6 +20,15 @@ pub struct Span {
     is_own: bool,
 }
 
+impl Span {
+    /// The bytes, of the record or of the row's own buffer.
+    #[inline]
+    #[must_use]
+    pub fn of<'a>(self, text: &'a [u8], own: &'a [u8]) -> &'a [u8] {
+        &(if self.is_own { own } else { text })[self.start as usize..self.end as usize]
+    }
+}
+
 /// A value of one column.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -130,8 +139,14 @@ impl Row {
     #[inline]
     #[must_use]
     pub fn bytes<'a>(&'a self, span: Span, text: &'a [u8]) -> &'a [u8] {
-        let from = if span.is_own { &self.own[..] } else { text };
-        &from[span.start as usize..span.end as usize]
+        span.of(text, &self.own)
+    }
+
+    /// Append what the values refer to, beside the record.
+    pub fn copy_to(&self, own: &mut Vec<u8>, texts: &mut Vec<Span>, pairs: &mut Vec<(Span, Option<Span>)>) {
+        own.extend_from_slice(&self.own);
+        texts.extend_from_slice(&self.texts);
+        pairs.extend_from_slice(&self.pairs);
     }
 
     /// Texts of a list.

@@ -52,7 +52,7 @@ pub struct Number {
     pub mantissa: u64,
     /// Digits of the mantissa, without leading zeros.
     pub digits: u32,
-    /// Power of ten that the mantissa is multiplied by.
+    /// Power of ten that the mantissa is multiplied by; meaningless unless `is_exact`.
     pub exponent: i32,
     /// No digit had to be left out.
     pub is_exact: bool,
@@ -236,18 +236,18 @@ impl<'a> Cursor<'a> {
         if whole == 0 || (whole > 1 && self.text[first] == b'0') {
             return Err(Broken);
         }
-        let mut exponent = mantissa.left_out as i32;
+        let mut exponent = 0_i32;
         let mut is_integer = true;
         if self.peek() == b'.' {
             self.at += 1;
             is_integer = false;
-            let (first, kept) = (self.at, mantissa.left_out);
+            let first = self.at;
             self.digits(&mut mantissa);
             let fraction = self.at - first;
             if fraction == 0 {
                 return Err(Broken);
             }
-            exponent -= (fraction - (mantissa.left_out - kept)) as i32;
+            exponent -= fraction as i32;
         }
         if matches!(self.peek(), b'e' | b'E') {
             self.at += 1;
@@ -265,7 +265,7 @@ impl<'a> Cursor<'a> {
             mantissa: mantissa.value,
             digits: mantissa.digits,
             exponent,
-            is_exact: mantissa.left_out == 0,
+            is_exact: !mantissa.is_cut,
         })
     }
 
@@ -361,7 +361,7 @@ pub fn plain(character: char, out: &mut Vec<u8>) {
 struct Mantissa {
     value: u64,
     digits: u32,
-    left_out: usize,
+    is_cut: bool,
 }
 
 impl Mantissa {
@@ -371,7 +371,7 @@ impl Mantissa {
             self.value = self.value * 10 + u64::from(digit);
             self.digits += u32::from(self.value != 0);
         } else {
-            self.left_out += 1;
+            self.is_cut = true;
         }
     }
 }

@@ -2,7 +2,8 @@
 
 mod common;
 
-use tokentide_native::batch::{Decoded, OtherValue, decode};
+use tokentide_native::batch::{Decoded, decode};
+use tokentide_native::others::OtherValue;
 use tokentide_native::row::EventType;
 use tokentide_native::spec::nodes_of;
 
@@ -187,14 +188,22 @@ fn numbers_have_bounds_and_must_not_contradict_each_other() {
 
 #[test]
 fn parts_and_evaluations_are_told_apart() {
-    let found = decoded(&[
-        &event(r#","event_type":"request","name":"n","cost":"0.5""#),
-        &event(r#","event_type":"evaluation","name":"n","error":{"score":0.5},"tokens":1"#),
-    ]);
-    assert_eq!(found.others[0].event_type, EventType::Part(0));
-    assert!(matches!(found.others[0].values[3], (6, OtherValue::Money(500_000_000_000))));
-    assert_eq!(found.others[1].event_type, EventType::Evaluation);
-    assert!(found.others[1].values.iter().all(|(column, _)| *column != 3));
+    let records = [
+        event(r#","event_type":"request","name":"n","cost":"0.5""#),
+        event(r#","event_type":"evaluation","name":"n","error":{"score":0.5},"tokens":1"#),
+        event(r#","event_type":"response","name":"\t","list":["a","\n"],"labels":{"\r":"b","c":null}"#),
+    ];
+    let found = decoded(&records.each_ref().map(String::as_str));
+    let kinds: Vec<_> = found.others.iter().map(|other| other.event_type).collect();
+    assert_eq!(kinds, [EventType::Part(0), EventType::Evaluation, EventType::Part(1)]);
+    let contract = common::contract();
+    let values = |place: usize| found.others.values(place, &contract, records[place].as_bytes());
+    assert!(matches!(values(0).nth(3), Some((6, OtherValue::Money(500_000_000_000)))));
+    assert!(values(1).all(|(column, _)| column != 3));
+    let of_column = |column: usize| values(2).find(|(place, _)| *place == column).unwrap().1;
+    assert!(matches!(of_column(2), OtherValue::Text(b"\t")));
+    assert!(matches!(of_column(8), OtherValue::Texts(texts) if texts == [&b"a"[..], b"\n"]));
+    assert!(matches!(of_column(9), OtherValue::Labels(pairs) if pairs == [(&b"\r"[..], &b"b"[..])]));
     let incomplete = [
         r#","event_type":"request""#,
         r#","event_type":"evaluation","name":"n""#,

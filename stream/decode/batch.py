@@ -40,15 +40,60 @@ as a mapping. Content is text, and `input_is_messages` (or `output_…`) is true
 OtherKind = PartType | Literal["evaluation"]
 
 
-class Other(NamedTuple):
+class Other(Protocol):
     """A good event that is no call by itself, and where it came from."""
+
+    @property
+    def record(self) -> int:
+        """Position of its record in the batch."""
+
+    @property
+    def item(self) -> int:
+        """Its position in the record."""
+
+    @property
+    def kind(self) -> OtherKind:
+        """What it is."""
+
+    @property
+    def unknown_fields(self) -> int:
+        """Non-null fields that the contract does not know."""
+
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+
+    @property
+    def timestamp_us(self) -> int:
+        """Event time in microseconds since 1970."""
+
+    @property
+    def values(self) -> Flat:
+        """Those that its type has; may be made anew with each call. Without defaults: what it does not say must not hide what
+        its partner says.
+        """
+
+
+class OtherEvent(NamedTuple):
+    """An `Other` that has its values at hand."""
 
     record: int
     item: int
     kind: OtherKind
     values: Flat
-    """Those that its type has. Without defaults: what it does not say must not hide what its partner says."""
     unknown_fields: int
+
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+        return str(self.values["event_id"])
+
+    @property
+    def timestamp_us(self) -> int:
+        """Event time in microseconds since 1970."""
+        time_us = self.values["timestamp"]
+        assert isinstance(time_us, int)
+        return time_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +121,21 @@ class Decoded:
     """Ordered by record and item; none of them is in the table."""
 
 
+class TableBuilder(Protocol):
+    """Makes the table that `Decoded` describes of events by flat values."""
+
+    def add(self, rows: Sequence[Flat]) -> None:
+        """Add rows. They may be forgotten afterwards."""
+
+    def table(self) -> pa.Table:
+        """All that was added, in its order; it is empty afterwards."""
+
+
 class BatchDecoder(Protocol):
     """What decodes."""
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Decode the values of consecutive records. Refuses items; never raises for what they hold."""
 
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        """Return the table that `Decoded` describes for events by flat values."""
+    def table_builder(self) -> TableBuilder:
+        """Something that makes a table of events by flat values."""

@@ -17,7 +17,7 @@ from tokentide.schemas.limits import EARLIEST_TIMESTAMP_US, FUTURE_TOLERANCE_US
 from tokentide.schemas.problems import Problem
 from tokentide.schemas.rejects import RejectReason
 from tokentide.stream.decode.arrays import numbers
-from tokentide.stream.decode.batch import Decoded, Int64s, Other, Refusal
+from tokentide.stream.decode.batch import Decoded, Int64s, Refusal
 from tokentide.stream.decode.reference import ItemBytes
 
 
@@ -68,9 +68,9 @@ def _refuse_others(
     decoded: Decoded, values: Sequence[bytes | None], record_timestamps_ms: Int64s, limits: ClockLimits
 ) -> Decoded:
     wrong = {
-        (other.record, other.item): _problem(_time_us(other), sent_us, limits)
+        (other.record, other.item): _problem(other.timestamp_us, sent_us, limits)
         for other in decoded.others
-        if _is_wrong(_time_us(other), sent_us := int(record_timestamps_ms[other.record]) * 1_000, limits)
+        if _is_wrong(other.timestamp_us, sent_us := int(record_timestamps_ms[other.record]) * 1_000, limits)
     }
     if not wrong:
         return decoded
@@ -80,12 +80,6 @@ def _refuse_others(
     ]
     kept = [other for other in decoded.others if (other.record, other.item) not in wrong]
     return replace(decoded, others=kept, refusals=_with(decoded.refusals, refused))
-
-
-def _time_us(other: Other) -> int:
-    time_us = other.values["timestamp"]
-    assert isinstance(time_us, int)
-    return time_us
 
 
 def _with(refusals: Sequence[Refusal], more: Sequence[Refusal]) -> Sequence[Refusal]:

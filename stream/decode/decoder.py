@@ -12,10 +12,10 @@ import pyarrow as pa
 from tokentide.schemas.evaluation import EVALUATION
 from tokentide.schemas.limits import MAX_RECORD_BYTES
 from tokentide.schemas.part import PART_TYPES
-from tokentide.stream.decode.batch import Decoded, Flat, Int32s
+from tokentide.stream.decode.batch import Decoded, Int32s, TableBuilder
 from tokentide.stream.decode.columnar import columns
 from tokentide.stream.decode.reference import JsonObject, Taken, count_unknown_fields, decode_record
-from tokentide.stream.decode.rows import Judged, Rows, flat_table, in_log_order
+from tokentide.stream.decode.rows import FlatRows, Judged, Rows, in_log_order
 from tokentide.stream.decode.structs import REFUSES, Row, read_item, read_record
 
 ROWS_AT_ONCE: Final = 2_000
@@ -34,9 +34,9 @@ class Decoder:
             batch.read(record, value)
         return batch.decoded()
 
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        """Return the table that `Decoded` describes for events by flat values."""
-        return flat_table(rows)
+    def table_builder(self) -> TableBuilder:
+        """Something that makes a table of events by flat values."""
+        return FlatRows()
 
 
 class _Batch:

@@ -6,7 +6,7 @@ It is never laxer than the reference, and keeps nothing between batches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +18,15 @@ from tokentide.schemas.columns import Column, call_columns
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.fields import ColumnKind
 from tokentide.schemas.part import PART_TYPES
-from tokentide.stream.decode.batch import Decoded, Flat, Other, OtherKind
+from tokentide.stream.decode.batch import Decoded, Flat, TableBuilder
 from tokentide.stream.decode.reference import WITH_DEFAULT, decode_line, decode_record
 from tokentide.stream.decode.rows import NAMES, NO_ROWS, Judged, Rows, in_log_order
 
 if TYPE_CHECKING:
     from tokentide_native import Decoder as Engine
+    from tokentide_native import TableBuilder as EngineBuilder
 
-INTERFACE: Final = 1
+INTERFACE: Final = 2
 """Of `tokentide_native` as it is used here."""
 
 _KINDS: Final[Mapping[ColumnKind, str]] = {
@@ -62,20 +63,27 @@ class NativeDecoder:
         """
         columns, record, item, unknown, others, odd_items, odd_records = self._engine.decode(values)
         rows = _rows(columns, record, item, unknown)
-        found = [
-            Other(place, index, cast("OtherKind", kind), flat, unknown_fields)
-            for place, index, kind, flat, unknown_fields in others
-        ]
         judged = Judged()
         for place, index, value in odd_items:
             judged.take(place, decode_line(index, value))
         for place in odd_records:
             judged.take(place, decode_record(values[place]))
-        return in_log_order([rows], found, judged)
+        return in_log_order([rows], others, judged)
 
-    def table(self, rows: Sequence[Flat]) -> pa.Table:
-        """Return the table that `Decoded` describes for these events."""
-        return _table(self._engine.columns(rows), len(rows))
+    def table_builder(self) -> TableBuilder:
+        """Something that makes a table of events by flat values."""
+        return _NativeTable(self._engine.table_builder())
+
+
+class _NativeTable:
+    def __init__(self, builder: EngineBuilder) -> None:
+        self._builder = builder
+
+    def add(self, rows: Sequence[Flat]) -> None:
+        self._builder.add(rows)
+
+    def table(self) -> pa.Table:
+        return _table(*self._builder.columns())
 
 
 def engine_of(native: Any, **options: bytes) -> Engine:

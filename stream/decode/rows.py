@@ -15,7 +15,7 @@ from tokentide.schemas.call import CallEvent
 from tokentide.schemas.columns import call_columns
 from tokentide.schemas.evaluation import EvaluationEvent
 from tokentide.schemas.part import PartEvent
-from tokentide.stream.decode.batch import Decoded, Int32s, Other, Refusal
+from tokentide.stream.decode.batch import Decoded, Flat, Int32s, Other, OtherEvent, Refusal
 from tokentide.stream.decode.reference import Bad, Good, flat_values
 from tokentide.stream.texts import constant
 
@@ -68,7 +68,7 @@ class Judged:
             event, values = outcome.event, flat_values(outcome.event)
             if isinstance(event, PartEvent | EvaluationEvent):
                 self.others.append(
-                    Other(record, outcome.item, event.event_type, values, outcome.unknown_fields)
+                    OtherEvent(record, outcome.item, event.event_type, values, outcome.unknown_fields)
                 )
             else:
                 self.calls.append(values)
@@ -89,7 +89,11 @@ def in_log_order(fast: Sequence[Rows], others: Sequence[Other], judged: Judged) 
     if len(pieces) > 1 or judged.calls:  # one piece of the fast path is in order
         whole = _sorted(whole)
     refusals = sorted(judged.refusals, key=lambda refusal: refusal[:2])
-    others = sorted([*others, *judged.others], key=lambda other: other[:2]) if judged.others else others
+    others = (
+        sorted([*others, *judged.others], key=lambda other: (other.record, other.item))
+        if judged.others
+        else others
+    )
     return Decoded(
         table=finished(whole.table),
         record=whole.record,
@@ -139,7 +143,23 @@ def events_table(events: Sequence[CallEvent]) -> pa.Table:
     return flat_table([flat_values(event) for event in events])
 
 
-def flat_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
+class FlatRows:
+    """Keeps rows, and makes a table of them."""
+
+    def __init__(self) -> None:
+        self._rows: list[Flat] = []
+
+    def add(self, rows: Sequence[Flat]) -> None:
+        """Add rows."""
+        self._rows += rows
+
+    def table(self) -> pa.Table:
+        """All that was added."""
+        rows, self._rows = self._rows, []
+        return flat_table(rows)
+
+
+def flat_table(rows: Sequence[Flat]) -> pa.Table:
     """The same for events as `flat_values` gives them."""
     # An event has a third of the columns: what is there is collected row by row, and put in its place column by column.
     found: dict[str, tuple[list[int], list[object]]] = {}

@@ -70,11 +70,6 @@ class Joined(NamedTuple):
     is_crowded_out: bool = False
     """It was given up early, for want of room."""
 
-    @property
-    def is_incomplete(self) -> bool:
-        """Whether a part never came; such a call has no event of its own at its place."""
-        return self.place.item < 0
-
 
 @dataclass(slots=True)
 class _Waiting:

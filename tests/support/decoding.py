@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from tokentide.stream.decode.batch import Decoded, Other
+from tokentide.stream.decode.batch import Decoded, Other, OtherEvent
 from tokentide.stream.decode.decoder import Decoder
 from tokentide.stream.decode.native import NativeDecoder, engine_of
 
@@ -46,9 +46,11 @@ def comparable(decoded: Decoded) -> dict[str, list[Any]]:
     }
 
 
-def _exactly(other: Other) -> Other:
+def _exactly(other: Other) -> OtherEvent:
     """Values as text, because 0.0 and -0.0, 1 and True are equal; in which order columns stand means nothing."""
-    return other._replace(values={name: repr(value) for name, value in other.values.items()})
+    values = {name: repr(value) for name, value in other.values.items()}
+    assert (other.event_id, other.timestamp_us) == (other.values["event_id"], other.values["timestamp"])
+    return OtherEvent(other.record, other.item, other.kind, values, other.unknown_fields)
 
 
 def assert_same(fast: Decoded, slow: Decoded) -> None:

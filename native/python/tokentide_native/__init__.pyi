@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 INTERFACE: int
 """Raised with every change of the signatures below."""
@@ -11,6 +11,44 @@ _TextArray: TypeAlias = tuple[int, bytes, bytes]
 """Rows, offsets (int32) and bytes."""
 _Column: TypeAlias = tuple[int, bytes | None, list[bytes], list[_TextArray]]
 """Nulls, validity bits, the column's own buffers, and the text arrays inside it: a dictionary, a list's items, or a map's keys and items."""
+
+class Other:
+    """A part of a call, or an evaluation. Keeps the records of its batch."""
+
+    @property
+    def record(self) -> int:
+        """Position of its record in the batch."""
+    @property
+    def item(self) -> int:
+        """Its position in the record."""
+    @property
+    def kind(self) -> Literal["request", "response", "error", "evaluation"]:
+        """Its event type."""
+    @property
+    def unknown_fields(self) -> int:
+        """Fields that the contract does not know."""
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+    @property
+    def timestamp_us(self) -> int:
+        """Event time in microseconds since 1970."""
+    @property
+    def values(self) -> dict[str, object]:
+        """Values by flat name, made anew with each call."""
+
+class TableBuilder:
+    """Makes columns of events by flat values, one row each. Keeps none of what it is given."""
+
+    def add(self, rows: Sequence[Mapping[str, object]], /) -> None:
+        """Add rows; names that are no column's are passed over.
+
+        Raises:
+            TypeError, ValueError: a value is not what its column holds. None of these rows was added.
+        """
+
+    def columns(self) -> tuple[list[tuple[int, _Column]], int]:
+        """The columns with any value, and the number of rows. It is empty afterwards."""
 
 class Decoder:
     """Decodes batches of records; keeps nothing between them, and can be used by several threads at once."""
@@ -52,7 +90,7 @@ class Decoder:
         bytes,
         bytes,
         bytes,
-        list[tuple[int, int, str, Mapping[str, object], int]],
+        list[Other],
         list[tuple[int, int, bytes]],
         list[int],
     ]:
@@ -60,18 +98,13 @@ class Decoder:
 
         Returns:
             columns with any value (behind the contract's: for each content column, whether its text is that of messages);
-            per row (int32): position of its record, its position in the record, unknown fields; parts and evaluations (record,
-            item, event type, values by flat name, unknown fields); items (record, item, bytes) and records that the
-            reference path has to judge.
+            per row (int32): position of its record, its position in the record, unknown fields; parts and evaluations;
+            items (record, item, bytes) and records that the reference path has to judge.
 
         Raises:
             PanicError: nothing was decoded.
             ValueError: more than 256 MiB in one batch.
         """
 
-    def columns(self, rows: Sequence[Mapping[str, object]], /) -> list[tuple[int, _Column]]:
-        """Columns of events by flat values, one row each; names that are no column's are passed over.
-
-        Raises:
-            TypeError, ValueError: a value is not what its column holds.
-        """
+    def table_builder(self) -> TableBuilder:
+        """An empty one, with the columns of the contract."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokentide.schemas.part import PartType
-from tokentide.stream.decode.batch import Flat
-from tokentide.stream.join.batch import PartOf, Records, arrived, join
+from tokentide.stream.decode.batch import Flat, Other, OtherEvent
+from tokentide.stream.join.batch import Records, arrived, join, parts_of
 from tokentide.stream.join.waiting import JoinLimits, LogPlace, WaitingParts
 
 ROOM = 16_100
@@ -120,23 +120,28 @@ class LogOfParts:
         self.offsets = np.arange(FIRST_OFFSET, FIRST_OFFSET + len(self.records))
         self.times_ms = np.cumsum([0, *(record.after_ms for record in self.records)])[1:].astype(np.int64)
 
-    def parts(self, begin: int, end: int) -> list[PartOf]:
-        return [
-            PartOf(row, item, part.kind, values(part, f"{FIRST_OFFSET + row}.{item}"))
-            for row in range(begin, end)
-            for item, part in enumerate(self.records[row].parts)
-        ]
+    def parts(self, begin: int, end: int) -> list[Other]:
+        return parts_of(
+            [
+                OtherEvent(row, item, part.kind, values(part, f"{FIRST_OFFSET + row}.{item}"), 0)
+                for row in range(begin, end)
+                for item, part in enumerate(self.records[row].parts)
+            ]
+        )
 
     def joined(self, waiting: WaitingParts, begin: int, end: int) -> list[Call]:
         rows = slice(begin, end)
-        found = join(waiting, self.parts(begin, end), Records(begin, self.offsets[rows], self.times_ms[rows]))
+        values = list[Flat]()
+        log = Records(begin, self.offsets[rows], self.times_ms[rows])
+        found = join(waiting, self.parts(begin, end), log, values.extend)
         assert found.refused == []
         calls = []
-        for row, call in found.calls:
-            assert FIRST_OFFSET + row == call.place.offset
-            labels = call.values["labels"]
+        for call, of_call in zip(found.calls, values, strict=True):
+            labels = of_call["labels"]
             assert isinstance(labels, dict)
-            calls.append(Call(tuple(call.place), str(call.values["assembled_from"]), tuple(sorted(labels))))
+            assert call.assembled_from == of_call["assembled_from"]
+            place = (FIRST_OFFSET + call.record, call.item)
+            calls.append(Call(place, call.assembled_from, tuple(sorted(labels))))
         return calls
 
     def restored(self, places: Sequence[LogPlace], before: int) -> WaitingParts:

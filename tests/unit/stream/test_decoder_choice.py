@@ -67,11 +67,37 @@ def test_a_batch_on_which_the_native_code_panics_is_decoded_in_python_and_counte
     assert capfd.readouterr() == ("", "")  # a panic's message may hold a piece of an event
 
 
-def test_a_table_that_the_native_code_cannot_make_is_made_in_python_and_counted() -> None:
-    class Failing(Decoder):
-        def table(self, rows: Any) -> Any:
-            raise TypeError(rows)
+def test_rows_that_the_native_code_cannot_take_stand_in_the_table_in_their_place_and_are_counted() -> None:
+    native = pytest.importorskip(
+        "tokentide_native", reason="not built: `make install` builds it where cargo is"
+    )
 
-    chosen = ChosenDecoder(Failing(), "native", "a test")
-    assert chosen.table([{"event_id": "a"}])["event_id"].to_pylist() == ["a"]
+    class OfTwoMinds:
+        """Fails once, as a defect would."""
+
+        def __init__(self) -> None:
+            self.inner = NativeDecoder(engine_of(native)).table_builder()
+            self.calls = 0
+
+        def add(self, rows: Any) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise TypeError(rows)
+            self.inner.add(rows)
+
+        def table(self) -> Any:
+            return self.inner.table()
+
+    class Decoding(Decoder):
+        def table_builder(self) -> Any:
+            return OfTwoMinds()
+
+    chosen = ChosenDecoder(Decoding(), "native", "a test")
+    builder = chosen.table_builder()
+    for first in "ac", "eg", "ik":
+        builder.add([{"event_id": event_id, "service": f"s-{event_id}"} for event_id in first])
+    made = builder.table()
+    assert made["event_id"].to_pylist() == list("acegik")
+    assert made["service"].to_pylist() == [f"s-{event_id}" for event_id in "acegik"]
     assert chosen.defects == 1
+    assert builder.table().num_rows == 0

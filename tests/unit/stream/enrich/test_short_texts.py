@@ -10,7 +10,7 @@ import pytest
 from tests.unit.stream.enrich.test_redact import LONG
 from tokentide.schemas.call import CallEvent
 from tokentide.schemas.evaluation import EvaluationEvent
-from tokentide.stream.decode.batch import Other
+from tokentide.stream.decode.batch import OtherEvent
 from tokentide.stream.decode.reference import flat_values
 from tokentide.stream.decode.rows import events_table, finished
 from tokentide.stream.enrich import short_texts
@@ -96,7 +96,7 @@ def test_evaluations_are_scrubbed_too() -> None:
     )  # fmt: skip
     batch = RecordBatch(5, 6, np.array([5]), np.array([1_769_860_800_000]), [None], [b""])
     (row,) = evaluation_rows(
-        [Other(0, 0, "evaluation", flat_values(event), 0)], Source("t:id", "t", 0), batch, 0
+        [OtherEvent(0, 0, "evaluation", flat_values(event), 0)], Source("t:id", "t", 0), batch, 0
     ).to_pylist()
     assert row["quality_label"] == "call me: [phone]"
     assert row["labels"] == [("token", "[secret]")]

@@ -23,7 +23,7 @@ def test_the_call_stands_where_its_last_part_does() -> None:
     waiting = WaitingParts(LIMITS)
     assert waiting.take(at(5, "request", request_model="m")) is None
     call = call_of(waiting.take(at(7, "response", item=2, output_tokens=3)))
-    assert (call.place, call.is_incomplete) == (LogPlace(7, 2), False)
+    assert call.place == LogPlace(7, 2)
     assert (call.values["request_model"], call.values["output_tokens"]) == ("m", 3)
     assert (len(waiting), waiting.places()) == (0, [])
 
@@ -59,7 +59,7 @@ def test_requests_wait_longer_than_answers() -> None:
     assert [call.values["assembled_from"] for call in waiting.give_up(4, 30)] == ["response"]
     assert waiting.give_up(5, 99) == []
     (request,) = waiting.give_up(6, 100)
-    assert (request.place, request.is_incomplete, request.is_crowded_out) == (LogPlace(6, -1), True, False)
+    assert (request.place, request.is_crowded_out) == (LogPlace(6, -1), False)
     assert request.values["timestamp"] == NOON_US + 100_000
     assert waiting.earliest_deadline_ms is None
 
