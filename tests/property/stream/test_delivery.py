@@ -239,6 +239,7 @@ def test_what_retention_takes_is_told_as_lost_and_all_the_rest_is_exact(
     assert unsure <= spans * most_unsure, "too much is left out of the comparison"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DEFECTS)
 def test_the_model_finds_a_defect(enrich: Enrich, name: str) -> None:
     def is_found(seed: int) -> bool:
@@ -251,6 +252,7 @@ def test_the_model_finds_a_defect(enrich: Enrich, name: str) -> None:
     assert len(list(found)) == 3, "fewer than 3 of 40 schedules showed it: the model is too tame"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DEFECTS_OF_PARTS)
 def test_the_model_finds_a_defect_of_joining(enrich: Enrich, name: str) -> None:
     defect = DEFECTS_OF_PARTS[name]
@@ -402,6 +404,7 @@ def _known_forgotten(start: Start, committed: int | None) -> Start:
     return start._replace(known=())
 
 
+@pytest.mark.long
 def test_the_model_finds_a_worker_that_limits_what_an_older_version_has_begun(enrich: Enrich) -> None:
     defect = Defect(plan=_known_forgotten)
     worlds = (after_an_upgrade(seed, enrich, defect) for seed in range(40_000, 40_060))
