@@ -41,7 +41,13 @@ def commit(running: Pipeline, offset: int) -> None:
         consumer.commit({place: OffsetAndMetadata(offset, "", -1) for place in places})
 
 
-@pytest.mark.parametrize("offset", [1_000, 10_000_000], ids=["in the first segment", "far away"])
+@pytest.mark.parametrize(
+    "offset",
+    [
+        pytest.param(1_000, marks=pytest.mark.long, id="in the first segment"),
+        pytest.param(10_000_000, id="far away"),
+    ],
+)
 def test_with_a_commit_past_its_end_a_log_is_read_from_its_beginning(
     new_pipeline: NewPipeline, offset: int
 ) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.data
 
 
 @pytest.mark.parametrize(
-    "way", ["one worker", pytest.param("three workers", marks=pytest.mark.long), "killed"]
+    "way", [*(pytest.param(way, marks=pytest.mark.long) for way in ("one worker", "three workers")), "killed"]
 )
 def test_azure(new_pipeline: NewPipeline, public_data: Path, way: Way) -> None:
     running = pipeline_for(new_pipeline, way)

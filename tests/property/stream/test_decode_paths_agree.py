@@ -223,7 +223,7 @@ def records(draw: st.DrawFn) -> bytes | None:
 
 @pytest.mark.parametrize("name", DECODERS)
 @given(st.lists(records(), max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_both_paths_decode_any_records_the_same(name: str, batch: list[bytes | None]) -> None:
     assert_same(DECODERS[name]()(batch), decode_by_reference(batch))
 
