@@ -34,7 +34,7 @@ demo: install ## Start broker, ClickHouse and a worker, send traffic, show live 
 PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
 PYTEST := $(RUN)/pytest -q -n $(PROCESSES) --dist worksteal --durations 30 --costs 10
 
-test: install ## Run the tests (about 11 minutes on 2 cores); those on Apache Kafka need Java 17 and Maven
+test: install ## Run the tests (about 10 minutes on 2 cores); those on Apache Kafka need Java 17 and Maven
 	@$(PYTEST) -m "not long"
 
 test-long: install ## Run what takes long by nature: whole traces, workers killed, many schedules
